@@ -1,0 +1,148 @@
+"""What one call sends and what it expects back: a frozen value, no I/O."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Generic, Protocol, TypeVar, final
+from urllib.parse import quote, urlencode
+
+import attrs
+
+from peaka_async.errors import ConfigurationError
+
+T = TypeVar("T")
+
+QueryValue = str | int | bool | None
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_MAX_SEGMENT_CHARS = 2048
+
+
+class Safety(enum.Enum):
+    """What a second execution of an operation does; it decides which failures may be retried."""
+
+    SAFE = "safe"
+    """No effect: reads, and the POSTs that only compute."""
+
+    IDEMPOTENT = "idempotent"
+    """A second execution leaves the same state: PUT, DELETE, cancel."""
+
+    ONCE = "once"
+    """A second execution may do harm: creates, imports, triggers, `oauth2_callback`."""
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Content:
+    """A request body that is not JSON.
+
+    `chunks` is called once an attempt. `size` is the length in bytes; None sends the body chunked.
+    """
+
+    media_type: str
+    chunks: Callable[[], AsyncIterator[bytes]] = attrs.field(repr=False)
+    size: int | None = None
+
+
+@final
+@attrs.frozen
+class Request(Generic[T]):
+    """One call of one operation.
+
+    `path` and `query` are keyed in snake_case; the API's camelCase is made from it. A query value of
+    None is left out. `body` is an attrs object, a list of them or a mapping, sent as JSON, or a
+    `Content`; None sends no body. `server_timeout` is the time in seconds that the server was asked
+    to spend: the call's own limits are widened to exceed it.
+    """
+
+    operation: str
+    method: str
+    template: str
+    returns: type[T] = attrs.field(kw_only=True)
+    safety: Safety = attrs.field(kw_only=True)
+    path: Mapping[str, str] = attrs.field(kw_only=True, factory=dict)
+    query: Mapping[str, QueryValue] = attrs.field(kw_only=True, factory=dict)
+    body: object = attrs.field(kw_only=True, default=None, repr=False)
+    server_timeout: float | None = attrs.field(kw_only=True, default=None)
+
+    @property
+    def route(self) -> str:
+        """The template as the API writes it: `/connections/{projectId}/oauth2`."""
+        return _route(self.template)
+
+    def target(self) -> str:
+        """The path and query to send, percent-encoded.
+
+        Raises:
+            ConfigurationError: a path parameter is not a string, is empty or too long, is a dot
+                segment, or holds a character that no path can carry.
+        """
+        path = _fill(self.template, self.path, self.operation) if self.path else self.template
+        if self.query:
+            pairs = [(camel(k), _query_text(v)) for k, v in self.query.items() if v is not None]
+            if pairs:
+                return f"{path}?{urlencode(pairs, quote_via=quote)}"
+        return path
+
+
+class Send(Protocol):
+    """Carries a request to the API and brings back what it declares."""
+
+    async def __call__(self, request: Request[T], /) -> T: ...
+
+
+@functools.cache
+def camel(name: str) -> str:
+    """`project_id` → `projectId`."""
+    head, *rest = name.split("_")
+    return head + "".join(word[:1].upper() + word[1:] for word in rest)
+
+
+@functools.cache
+def _route(template: str) -> str:
+    return _PLACEHOLDER.sub(lambda found: "{" + camel(found[1]) + "}", template)
+
+
+@functools.cache
+def _split(template: str) -> tuple[tuple[str, str], ...]:
+    """The template as (literal, parameter name) pairs; the last name may be empty."""
+    parts = _PLACEHOLDER.split(template)
+    names = [*parts[1::2], ""] if len(parts) % 2 else parts[1::2]
+    return tuple(zip(parts[::2], names, strict=True))
+
+
+def _fill(template: str, values: Mapping[str, str], operation: str) -> str:
+    path = ""
+    for literal, name in _split(template):
+        path += literal
+        if name:
+            path += _segment(name, values[name], operation)
+    return path
+
+
+def _segment(name: str, value: object, operation: str) -> str:
+    """One path segment, encoded so that it can only ever be one segment."""
+    if not isinstance(value, str):
+        problem = f"must be a string, not {type(value).__name__}"
+    elif not value or value.isspace():
+        problem = "must not be empty"
+    elif len(value) > _MAX_SEGMENT_CHARS:
+        problem = f"is longer than {_MAX_SEGMENT_CHARS} characters"
+    elif value in {".", ".."}:
+        # A dot segment is removed by URL normalisation even when its dots are percent-encoded.
+        problem = "must not be a dot segment: it would address another path"
+    elif not value.isprintable():
+        problem = "holds a control character"
+    else:
+        return quote(value, safe="")
+    msg = f"{operation}: {name} {problem}. Nothing was sent."
+    raise ConfigurationError(msg, operation=operation)
+
+
+def _query_text(value: QueryValue) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

@@ -1,0 +1,186 @@
+"""Connections: authenticated links to a customer's data sources."""
+
+from __future__ import annotations
+
+from types import NoneType
+
+from peaka_async._request import Request, Safety
+from peaka_async.endpoints._base import Group
+from peaka_async.models.connections import Connection, ConnectionConfiguration, ConnectionRequest, Oauth2Callback
+
+
+class Connections(Group):
+    """The connections of a project, and the connectors to make them with."""
+
+    async def list_connection_config(self) -> list[ConnectionConfiguration]:
+        """List the connectors, each with the credential fields that it needs.
+
+        [API page](https://docs.peaka.com/api-reference/connections/list-connection-config)
+        """
+        return await self._send(
+            Request(
+                "connections.list_connection_config",
+                "GET",
+                "/connections/config",
+                returns=list[ConnectionConfiguration],
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def get_connection_config(self, connection_type: str) -> ConnectionConfiguration:
+        """Get what one connector is and which credential fields it needs.
+
+        [API page](https://docs.peaka.com/api-reference/connections/get-connection-config)
+
+        Raises:
+            NotFoundError: there is no such connector.
+        """
+        return await self._send(
+            Request(
+                "connections.get_connection_config",
+                "GET",
+                "/connections/config/{connection_type}",
+                path={"connection_type": connection_type},
+                returns=ConnectionConfiguration,
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def list_connections(self, project_id: str) -> list[Connection]:
+        """List the project's connections.
+
+        [API page](https://docs.peaka.com/api-reference/connections/list-connections)
+        """
+        return await self._send(
+            Request(
+                "connections.list_connections",
+                "GET",
+                "/connections/{project_id}",
+                path={"project_id": project_id},
+                returns=list[Connection],
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def create_connection(self, project_id: str, connection: ConnectionRequest) -> Connection:
+        """Create a connection.
+
+        For a connector that needs an OAuth2 flow the answer's `url` is the consent page to send the customer to.
+
+        [API page](https://docs.peaka.com/api-reference/connections/create-connection)
+
+        Raises:
+            BadRequestError: the credential lacks a property, or is not accepted.
+            OutcomeUnknownError: no answer came; list the connections before creating it again.
+        """
+        return await self._send(
+            Request(
+                "connections.create_connection",
+                "POST",
+                "/connections/{project_id}",
+                path={"project_id": project_id},
+                body=connection,
+                returns=Connection,
+                safety=Safety.ONCE,
+            )
+        )
+
+    async def oauth2_callback(self, project_id: str, callback: Oauth2Callback) -> Connection:
+        """Complete a connection with the query string that the provider's redirect carried.
+
+        An authorization code works once, and a second use can revoke what the first one made: this call is sent
+        again only where nothing of it left, or where the server refused to look at it (429).
+
+        [API page](https://docs.peaka.com/api-reference/connections/oauth2-callback)
+
+        Raises:
+            BadRequestError: the code or the state is wrong, expired or used.
+            OutcomeUnknownError: no answer came; get or list the connections to see whether it was completed.
+        """
+        return await self._send(
+            Request(
+                "connections.oauth2_callback",
+                "POST",
+                "/connections/{project_id}/oauth2",
+                path={"project_id": project_id},
+                body=callback,
+                returns=Connection,
+                safety=Safety.ONCE,
+            )
+        )
+
+    async def get_connection(self, project_id: str, connection_id: str) -> Connection:
+        """Get a connection.
+
+        [API page](https://docs.peaka.com/api-reference/connections/get-connection)
+
+        Raises:
+            NotFoundError: there is no such connection.
+        """
+        return await self._send(
+            Request(
+                "connections.get_connection",
+                "GET",
+                "/connections/{project_id}/{connection_id}",
+                path={"project_id": project_id, "connection_id": connection_id},
+                returns=Connection,
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def update_connection(
+        self, project_id: str, connection_id: str, connection: ConnectionRequest
+    ) -> Connection:
+        """Replace a connection's name, credential or other properties.
+
+        [API page](https://docs.peaka.com/api-reference/connections/update-connection)
+
+        Raises:
+            NotFoundError: there is no such connection.
+        """
+        return await self._send(
+            Request(
+                "connections.update_connection",
+                "PUT",
+                "/connections/{project_id}/{connection_id}",
+                path={"project_id": project_id, "connection_id": connection_id},
+                body=connection,
+                returns=Connection,
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def delete_connection(self, project_id: str, connection_id: str) -> None:
+        """Delete a connection. Catalogs that use it lose their data source.
+
+        [API page](https://docs.peaka.com/api-reference/connections/delete-connection)
+        """
+        return await self._send(
+            Request(
+                "connections.delete_connection",
+                "DELETE",
+                "/connections/{project_id}/{connection_id}",
+                path={"project_id": project_id, "connection_id": connection_id},
+                returns=NoneType,
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def get_connection_view(self, project_id: str, connection_id: str) -> dict[str, object]:
+        """Get the properties of a connection's credential that are not confidential.
+
+        [API page](https://docs.peaka.com/api-reference/connections/get-connection-detail)
+
+        Raises:
+            NotFoundError: there is no such connection.
+        """
+        return await self._send(
+            Request(
+                "connections.get_connection_view",
+                "GET",
+                "/connections/{project_id}/{connection_id}/detail",
+                path={"project_id": project_id, "connection_id": connection_id},
+                returns=dict[str, object],
+                safety=Safety.SAFE,
+            )
+        )

@@ -1,0 +1,239 @@
+"""Connections: authenticated links to a customer's data sources."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping
+from typing import Self
+from urllib.parse import parse_qsl
+
+import attrs
+
+from peaka_async.errors import AuthorizationDenied, ConfigurationError, InvalidRedirect
+
+__all__ = [
+    "Connection",
+    "ConnectionConfiguration",
+    "ConnectionConfigurationItem",
+    "ConnectionRequest",
+    "Credential",
+    "DatabaseCredential",
+    "FieldType",
+    "OAuth2Credential",
+    "Oauth2Callback",
+    "PersonalAccessTokenCredential",
+    "TokenCredential",
+]
+
+_MAX_REDIRECT_BYTES = 64 * 1024
+
+# An absolute URL, or the origin form ("/callback?…") that servers hand out; anything else is a bare query.
+_IS_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/|/")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+class FieldType(enum.StrEnum):
+    """The type of a connector's configuration field."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+
+
+@attrs.frozen
+class Connection:
+    """A connection of a project.
+
+    `url` is the consent page to send the customer's browser to, on connections that an OAuth2 flow has yet to complete.
+    """
+
+    id: str | None = None
+    name: str | None = None
+    type: str | None = None
+    url: str | None = None
+
+
+@attrs.frozen
+class TokenCredential:
+    """A connector's token, as Stripe's."""
+
+    token: str = attrs.field(repr=False)
+
+
+@attrs.frozen
+class PersonalAccessTokenCredential:
+    """A personal access token, as Airtable's."""
+
+    personal_access_token: str = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class OAuth2Credential:
+    """The partner's own OAuth2 app, with the tokens where the partner already holds them.
+
+    `redirect_url` is the partner's redirect URL, for the flow that ends in `oauth2_callback`.
+    """
+
+    client_id: str | None = attrs.field(default=None, repr=False)
+    client_secret: str | None = attrs.field(default=None, repr=False)
+    access_token: str | None = attrs.field(default=None, repr=False)
+    refresh_token: str | None = attrs.field(default=None, repr=False)
+    redirect_url: str | None = attrs.field(default=None, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class DatabaseCredential:
+    """The address and login of a database, as PostgreSQL's."""
+
+    url: str | None = attrs.field(default=None, repr=False)
+    port: int | None = attrs.field(default=None, repr=False)
+    user: str | None = attrs.field(default=None, repr=False)
+    password: str | None = attrs.field(default=None, repr=False)
+    database_name: str | None = attrs.field(default=None, repr=False)
+    use_ssl: bool | None = attrs.field(default=None, repr=False)
+
+
+Credential = (
+    TokenCredential | PersonalAccessTokenCredential | OAuth2Credential | DatabaseCredential | Mapping[str, object]
+)
+"""What a connector needs to log in: one of the documented shapes, or a mapping sent as it is."""
+
+
+@attrs.frozen
+class ConnectionRequest:
+    """A connection to create, or what to change of one.
+
+    `connection_callback` is the URL that Peaka sends the browser to after the consent, in the flows where
+    Peaka handles the provider's redirect.
+    """
+
+    name: str | None = None
+    type: str | None = None
+    credential: Credential | None = attrs.field(default=None, repr=False)
+    connection_callback: str | None = None
+
+
+@attrs.frozen
+class ConnectionConfigurationItem:
+    """A field of a connector's credential."""
+
+    field_name: str | None = None
+    field_type: FieldType | str | None = None
+    required: bool | None = None
+    description: str | None = None
+
+
+@attrs.frozen
+class ConnectionConfiguration:
+    """What a connector is and what its credential must hold.
+
+    `redirect_required` says that the connection needs an OAuth2 flow.
+    """
+
+    connection_type: str | None = None
+    connection_type_label: str | None = None
+    name: str | None = None
+    authorization_type: str | None = None
+    credential_schema_type: str | None = None
+    redirect_required: bool | None = None
+    category: str | None = None
+    configuration: list[ConnectionConfigurationItem] | None = None
+    documentation_url: str | None = None
+
+
+@attrs.frozen(repr=False)
+class Oauth2Callback:
+    """The query string that the provider's redirect carried, to be posted byte for byte.
+
+    Make it with `from_redirect`, or give `query_parameters` the raw query without its `?`.
+    """
+
+    query_parameters: str = attrs.field()
+
+    @query_parameters.validator
+    def _is_a_query(self, _: object, value: object) -> None:
+        if not isinstance(value, str) or not value:
+            msg = "Oauth2Callback: query_parameters must be the redirect's raw query, a str that is not empty."
+            raise ConfigurationError(msg)
+
+    @classmethod
+    def from_redirect(
+        cls,
+        redirect: str | bytes,
+        *,
+        forward_errors: bool = False,
+        max_bytes: int = _MAX_REDIRECT_BYTES,
+    ) -> Self:
+        """Take the query out of the request that the provider's redirect made.
+
+        Args:
+            redirect: the full URL, its path and query, or the raw query with or without `?`. The query is kept
+                byte for byte, so give what the framework calls raw: ASGI `scope["query_string"]`, aiohttp
+                `request.rel_url.raw_query_string`. A fragment is dropped.
+            forward_errors: make a callback of a redirect that carries `error=…` too, to let Peaka know of it.
+            max_bytes: the largest redirect accepted, in bytes.
+
+        Raises:
+            AuthorizationDenied: the redirect carries `error=…`: the customer or the provider refused.
+            InvalidRedirect: the query is empty, or the redirect too large or malformed.
+        """
+        if len(redirect) > max_bytes:
+            raise _invalid(f"it is longer than {max_bytes} bytes")
+        try:
+            raw = redirect.encode() if isinstance(redirect, str) else bytes(redirect)
+            text = raw.decode()
+        except UnicodeError:
+            # Raised outside of the handler: the original error holds the whole redirect.
+            text = None
+        if text is None:
+            raise _invalid("it is not UTF-8")
+        if len(raw) > max_bytes:
+            raise _invalid(f"it is longer than {max_bytes} bytes")
+        if _CONTROL.search(text):
+            raise _invalid("it holds a control character")
+        before, _, _ = text.partition("#")
+        if _IS_URL.match(before):
+            _, _, query = before.partition("?")
+        else:
+            query = before.removeprefix("?")
+        if not query:
+            raise _invalid("it has no query")
+        callback = cls(query)
+        if not forward_errors:
+            callback._raise_denial()
+        return callback
+
+    @property
+    def code(self) -> str | None:
+        """The authorization code, decoded; None where there is none."""
+        return self._parameter("code")
+
+    @property
+    def state(self) -> str | None:
+        """The state, decoded; None where there is none."""
+        return self._parameter("state")
+
+    def _parameter(self, name: str) -> str | None:
+        for key, value in parse_qsl(self.query_parameters, keep_blank_values=True):
+            if key == name:
+                return value
+        return None
+
+    def _raise_denial(self) -> None:
+        error = self._parameter("error")
+        if error is None:
+            return
+        description = self._parameter("error_description")
+        msg = (
+            f"The authorization was refused: {error}"
+            f"{f' ({description})' if description else ''}. Nothing was sent; the flow has to be begun again."
+        )
+        raise AuthorizationDenied(msg, error=error, description=description, uri=self._parameter("error_uri"))
+
+    def __repr__(self) -> str:
+        return f"Oauth2Callback(<{len(self.query_parameters)} characters>)"
+
+
+def _invalid(problem: str) -> InvalidRedirect:
+    return InvalidRedirect(f"This is not a redirect to complete a connection with: {problem}. Nothing was sent.")
