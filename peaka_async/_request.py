@@ -14,6 +14,7 @@ import attrs
 from peaka_async.errors import ConfigurationError
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 QueryValue = str | int | bool | None
 
@@ -49,7 +50,7 @@ class Content:
 
 @final
 @attrs.frozen
-class Request(Generic[T]):
+class Request(Generic[T_co]):
     """One call of one operation.
 
     `path` and `query` are keyed in snake_case; the API's camelCase is made from it. A query value of
@@ -61,7 +62,7 @@ class Request(Generic[T]):
     operation: str
     method: str
     template: str
-    returns: type[T] = attrs.field(kw_only=True)
+    returns: type[T_co] = attrs.field(kw_only=True)
     safety: Safety = attrs.field(kw_only=True)
     path: Mapping[str, str] = attrs.field(kw_only=True, factory=dict)
     query: Mapping[str, QueryValue] = attrs.field(kw_only=True, factory=dict)

@@ -117,9 +117,7 @@ class PeakaError(Exception):
         attempts: the ledger, one `Attempt` for each request that was made or tried.
     """
 
-    def __init__(
-        self, message: str = "", *, operation: str | None = None, attempts: tuple[Attempt, ...] = ()
-    ) -> None:
+    def __init__(self, message: str = "", *, operation: str | None = None, attempts: tuple[Attempt, ...] = ()) -> None:
         super().__init__(message)
         self.operation = operation
         self.attempts = attempts

@@ -128,9 +128,7 @@ class Connections(Group):
             )
         )
 
-    async def update_connection(
-        self, project_id: str, connection_id: str, connection: ConnectionRequest
-    ) -> Connection:
+    async def update_connection(self, project_id: str, connection_id: str, connection: ConnectionRequest) -> Connection:
         """Replace a connection's name, credential or other properties.
 
         [API page](https://docs.peaka.com/api-reference/connections/update-connection)

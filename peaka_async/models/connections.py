@@ -149,7 +149,7 @@ class Oauth2Callback:
     Make it with `from_redirect`, or give `query_parameters` the raw query without its `?`.
     """
 
-    query_parameters: str = attrs.field()
+    query_parameters: str = attrs.field(repr=False)
 
     @query_parameters.validator
     def _is_a_query(self, _: object, value: object) -> None:

@@ -1,0 +1,250 @@
+"""Connections to the server: one pool for each running event loop, none shared with a forked process."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import select
+import weakref
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, final
+
+import aiohttp
+import attrs
+
+from peaka_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncGenerator
+
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+# Servers keep idle connections for 60 s and more; one that was idle for less is rarely stale.
+_KEEPALIVE_SECONDS = 15.0
+
+_CLOSED_BY_PEER = getattr(select, "POLLRDHUP", 0)
+"""Linux alone tells a half-closed socket from a readable one, which a TLS session ticket makes too."""
+
+
+@final
+@attrs.define(eq=False)
+class Wire:
+    """How far one attempt got: written where it happens, read where a failure is judged."""
+
+    attempt_limit: float | None
+    """Seconds that the attempt may take once it has a connection."""
+
+    deadline: float | None = None
+    """When the call has to end, on the loop's clock."""
+
+    timeout: asyncio.Timeout | None = None
+    phase: str = "connect"
+    sent: bool = False
+    transport: asyncio.BaseTransport | None = None
+    head: aiohttp.ClientResponse | None = None
+
+    def ends(self, loop: asyncio.AbstractEventLoop) -> float | None:
+        """When an attempt that starts now has to end, on the loop's clock."""
+        if self.attempt_limit is None:
+            return self.deadline
+        end = loop.time() + self.attempt_limit
+        return end if self.deadline is None else min(end, self.deadline)
+
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """The address and port at the other end of the connection."""
+        name = None if self.transport is None else self.transport.get_extra_info("peername")
+        return name[:2] if isinstance(name, tuple) else None
+
+
+current_wire: ContextVar[Wire] = ContextVar("current_wire")
+
+
+class StaleConnectionError(aiohttp.ClientConnectionError):
+    """A pooled connection was closed by the server before anything was written to it."""
+
+
+class _ResendError(aiohttp.ClientConnectionError):
+    """aiohttp was about to send a request a second time."""
+
+
+class _Request(aiohttp.ClientRequest):
+    """Marks the moment from which the request may be on the wire, and keeps it to one."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        wire = current_wire.get()
+        if wire.sent:
+            msg = "an attempt is one request"
+            raise _ResendError(msg)
+        transport = conn.transport
+        if transport is None or transport.is_closing() or _is_closed_by_peer(transport):
+            raise StaleConnectionError
+        wire.sent = True
+        wire.phase = "response"
+        wire.transport = transport
+        return await super().send(conn)
+
+
+def _is_closed_by_peer(transport: asyncio.BaseTransport) -> bool:
+    """Ask the kernel whether the server has closed: the event loop may not have been told yet."""
+    sock = transport.get_extra_info("socket")
+    if not _CLOSED_BY_PEER or sock is None:
+        return False
+    poll = select.poll()
+    poll.register(sock.fileno(), _CLOSED_BY_PEER)
+    return bool(poll.poll(0))
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Tells the wait for a free connection from the attempt itself.
+
+    The wait is bounded by the call's deadline alone: a limit for each attempt would send those who waited longest
+    to the end of the queue. (Where a version of aiohttp names the method otherwise, the attempt's limit applies.)
+    """
+
+    async def _wait_for_available_connection(self, key: object, traces: list[Trace]) -> None:
+        wire = current_wire.get()
+        wire.phase = "pool"
+        if wire.timeout is not None:
+            wire.timeout.reschedule(wire.deadline)
+        await super()._wait_for_available_connection(key, traces)  # type: ignore[arg-type]
+        if wire.timeout is not None:
+            wire.timeout.reschedule(wire.ends(self._loop))
+        wire.phase = "connect"
+
+
+@final
+@attrs.frozen(kw_only=True)
+class PoolSettings:
+    """How connections are made."""
+
+    limit: int = 100
+    connect_timeout: float | None = 10.0
+    ssl: ssl.SSLContext | bool = True
+    proxy: str | None = attrs.field(default=None, repr=False)
+    trust_env: bool = False
+    session: aiohttp.ClientSession | None = None
+
+
+@final
+class Pools:
+    """The sessions of one client, by event loop."""
+
+    def __init__(self, settings: PoolSettings) -> None:
+        if not hasattr(aiohttp.ClientRequest, "send"):
+            # Without this method nothing tells whether a request left, and no retry would be safe.
+            msg = f"aiohttp {aiohttp.__version__} is not supported: it does not say when a request is sent."
+            raise ConfigurationError(msg)
+        self._settings = settings
+        self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+        self._lifelines: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
+        self.closed = False
+        _living.add(self)
+
+    @property
+    def open(self) -> bool:
+        return any(not loop.is_closed() for loop in self._sessions)
+
+    def session(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession | None:
+        """The session of the running loop, where there is one."""
+        return self._sessions.get(loop)
+
+    async def begin(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession:
+        """Make the session of the running loop.
+
+        Raises:
+            ConfigurationError: the client is closed, or the given ClientSession belongs to another loop.
+        """
+        if self.closed:
+            msg = "The client is closed. Nothing was sent; make another client."
+            raise ConfigurationError(msg)
+        self._forget_closed_loops()
+        session = self._sessions[loop] = self._make_session()
+        # The loop closes its asynchronous generators before it ends: asyncio.run leaves no socket open.
+        lifeline = self._lifelines[loop] = _closing(session, weakref.ref(self))
+        await anext(lifeline)
+        return session
+
+    def _make_session(self) -> aiohttp.ClientSession:
+        settings = self._settings
+        own = settings.session
+        if own is not None and own.closed:
+            msg = "The given ClientSession is closed. Nothing was sent."
+            raise ConfigurationError(msg)
+        if own is not None and own.connector is not None and own.connector._loop is not asyncio.get_running_loop():  # noqa: SLF001 - `.loop` warns
+            msg = "The given ClientSession belongs to another event loop. Nothing was sent."
+            raise ConfigurationError(msg)
+        session = aiohttp.ClientSession(
+            connector=_Connector(limit=settings.limit, keepalive_timeout=_KEEPALIVE_SECONDS, ssl=settings.ssl)
+            if own is None
+            else own.connector,
+            connector_owner=own is None,
+            headers=None if own is None else own.headers,
+            cookie_jar=aiohttp.DummyCookieJar() if own is None else own.cookie_jar,
+            trace_configs=None if own is None else own.trace_configs,
+            trust_env=settings.trust_env or (own is not None and own.trust_env),
+            proxy=settings.proxy,
+            request_class=_Request,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout),
+        )
+        # aiohttp sends idempotent requests a second time by itself; `_Request` refuses that, this spares the connection.
+        session._retry_connection = False  # noqa: SLF001 - aio-libs/aiohttp#10790 offers no public switch
+        return session
+
+    def _forget_closed_loops(self) -> None:
+        for loop in [loop for loop in self._sessions if loop.is_closed()]:
+            self._lifelines.pop(loop, None)
+            self._sessions.pop(loop)
+
+    def forget(self, session: aiohttp.ClientSession) -> None:
+        for loop in [loop for loop, known in self._sessions.items() if known is session]:
+            self._lifelines.pop(loop, None)
+            self._sessions.pop(loop)
+
+    async def aclose(self) -> None:
+        """Close the sessions of all loops; calls in flight end with an error."""
+        self.closed = True
+        here = asyncio.get_running_loop()
+        for loop, lifeline in list(self._lifelines.items()):
+            if loop is here:
+                await lifeline.aclose()
+            elif loop.is_running():
+                asyncio.run_coroutine_threadsafe(lifeline.aclose(), loop)
+        self._forget_closed_loops()
+
+    def abandon(self) -> None:
+        """Leave the connections to the parent process, of which this one is a fork.
+
+        Neither closing nor collecting them is safe: it would take the sockets out of the event loop that both
+        processes share in the kernel. They are made immortal instead; the child opens its own.
+        """
+        if self._sessions:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object((self._sessions, self._lifelines)))
+        self._sessions, self._lifelines = {}, {}
+
+
+async def _closing(session: aiohttp.ClientSession, pools: weakref.ref[Pools]) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        owner = pools()
+        if owner is not None:
+            owner.forget(session)
+        await session.close()
+        # A transport is closed by a callback; without this turn the loop could end before it ran.
+        await asyncio.sleep(0)
+
+
+_living: weakref.WeakSet[Pools] = weakref.WeakSet()
+
+
+def _abandon_all() -> None:
+    for pools in list(_living):
+        pools.abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_all)

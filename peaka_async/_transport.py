@@ -1,0 +1,525 @@
+"""The way of a call: send → _send_with_retries → _send_attempt → _send_once; each step adds one thing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import sys
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from http import HTTPStatus
+from time import monotonic
+from typing import Generic, TypeVar, final
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+import attrs
+from multidict import CIMultiDict
+from yarl import URL
+
+from peaka_async import _codec
+from peaka_async._answer import Answer, error_of, request_id, shown_headers, value_of
+from peaka_async._pool import Pools, StaleConnectionError, Wire, current_wire
+from peaka_async._request import Content, Request
+from peaka_async._retry import Decision, RateGate, Recovery, RetryBudget, RetryPolicy
+from peaka_async._tracing import AttemptSpan, OperationSpan, Telemetry, error_type
+from peaka_async._version import __version__
+from peaka_async.errors import (
+    Attempt,
+    ConfigurationError,
+    ConnectError,
+    DecodeError,
+    OutcomeUnknownError,
+    PeakaError,
+    PeakaTimeoutError,
+    RateLimitError,
+    RedirectBlockedError,
+    TransportError,
+    WireProgress,
+)
+
+T = TypeVar("T")
+
+Credential = str | Callable[[], Awaitable[str]]
+
+_log = logging.getLogger("peaka_async")
+
+_USER_AGENT = (
+    f"peaka-async/{__version__} Python/{sys.version_info[0]}.{sys.version_info[1]} aiohttp/{aiohttp.__version__}"
+)
+_MAX_REDIRECTS = 5
+_MAX_GATE_SPREAD = 0.5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+# How much longer than the time that the server was asked to spend a call may take: its answer has to travel.
+_SERVER_TIMEOUT_MARGIN = 10.0
+
+
+@final
+@attrs.frozen
+class Timeouts:
+    """How long a call may take, in seconds; None sets no limit.
+
+    Attributes:
+        total: the whole call: waiting for a connection, all attempts, reading the answers, the waits between.
+        attempt: one attempt, from its connection to the end of its answer.
+        connect: making a connection (DNS, TCP, TLS).
+    """
+
+    total: float | None = 60.0
+    attempt: float | None = 30.0
+    connect: float | None = 10.0
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("total", "attempt", "connect"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                msg = f"Timeouts: {name} must be more than 0 seconds, or None for no limit."
+                raise ConfigurationError(msg)
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Settings:
+    """How calls are made; `with_options` makes another of it."""
+
+    credential: Credential = attrs.field(repr=False)
+    timeouts: Timeouts
+    retry: RetryPolicy
+    max_response_bytes: int
+
+
+@final
+@attrs.frozen(kw_only=True, eq=False)
+class Shared:
+    """What a client and its views have in common."""
+
+    origin: str
+    prefix: str
+    pools: Pools
+    telemetry: Telemetry
+    budget: RetryBudget = attrs.field(factory=RetryBudget)
+    gate: RateGate = attrs.field(factory=RateGate)
+
+
+@final
+@attrs.define(eq=False)
+class RawResponse(Generic[T]):
+    """A call's value with what came around it.
+
+    Attributes:
+        value: what the method returns.
+        status: the HTTP status.
+        headers: the answer's headers, names in lower case.
+        attempts: the ledger, one `Attempt` for each request that was made or tried.
+    """
+
+    value: T
+    status: int
+    headers: dict[str, str] = attrs.field(repr=False)
+    attempts: tuple[Attempt, ...]
+
+
+captured: ContextVar[list[RawResponse[object]] | None] = ContextVar("captured", default=None)
+"""Where the caller wants more than the value: the calls made in this context, with what came around them."""
+
+
+@final
+class _Call:
+    """The course of one call."""
+
+    __slots__ = ("body", "deadline", "hops", "ledger", "request", "retry", "sent", "span", "target", "timeouts")
+
+    def __init__(self, request: Request[T], settings: Settings, span: OperationSpan | None) -> None:
+        self.request = request
+        self.retry = settings.retry
+        self.timeouts = _widened(settings.timeouts, request.server_timeout)
+        self.target = request.target()
+        self.body = _encoded(request)
+        self.span = span
+        self.ledger: list[Attempt] = []
+        self.sent = False
+        self.hops = 0
+        total = self.timeouts.total
+        self.deadline = None if total is None else monotonic() + total
+
+    def remaining(self) -> float | None:
+        """Seconds until the deadline; None where there is none."""
+        return None if self.deadline is None else self.deadline - monotonic()
+
+
+def _widened(timeouts: Timeouts, server_timeout: float | None) -> Timeouts:
+    if server_timeout is None:
+        return timeouts
+    needed = server_timeout + _SERVER_TIMEOUT_MARGIN
+    return attrs.evolve(
+        timeouts,
+        total=None if timeouts.total is None else max(timeouts.total, needed),
+        attempt=None if timeouts.attempt is None else max(timeouts.attempt, needed),
+    )
+
+
+def _encoded(request: Request[T]) -> bytes | Content | None:
+    body = request.body
+    if body is None or isinstance(body, Content):
+        return body
+    try:
+        return _codec.encode(body)
+    except _codec.Mismatch as mismatch:
+        path, problem = mismatch.path, mismatch.problem
+    msg = f"the body cannot be sent as JSON: at {path} {problem}. Nothing was sent."
+    raise ConfigurationError(msg, operation=request.operation)
+
+
+@final
+class Transport:
+    """Carries requests to one server."""
+
+    def __init__(self, settings: Settings, shared: Shared) -> None:
+        self.settings = settings
+        self.shared = shared
+        self._headers = CIMultiDict({"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": _USER_AGENT})
+        if isinstance(settings.credential, str):
+            self._headers["Authorization"] = f"Bearer {settings.credential}"
+        self._json_headers = CIMultiDict([*self._headers.items(), ("Content-Type", "application/json")])
+
+    async def send(self, request: Request[T]) -> T:
+        """Make the call and return what it declares.
+
+        Raises:
+            PeakaError: see the tree in `peaka_async.errors`; it carries the operation and the attempts.
+        """
+        telemetry = self.shared.telemetry
+        started = monotonic()
+        span = telemetry.start(request)
+        call: _Call | None = None
+        try:
+            call = _Call(request, self.settings, span)
+            answer = await self._send_with_retries(call)
+            value = value_of(request, answer)
+        except BaseException as error:
+            self._explain(error, request, call)
+            telemetry.ended(request, span, monotonic() - started, error)
+            raise
+        telemetry.ended(request, span, monotonic() - started)
+        found = captured.get()
+        if found is not None:
+            found.append(RawResponse(value, answer.status, shown_headers(answer), tuple(call.ledger)))
+        return value
+
+    @staticmethod
+    def _explain(error: BaseException, request: Request[T], call: _Call | None) -> None:
+        """Add to an error what only the whole call knows."""
+        if isinstance(error, PeakaError):
+            error.operation = request.operation
+            error.attempts = () if call is None else tuple(call.ledger)
+        elif isinstance(error, asyncio.CancelledError) and call is not None and call.sent:
+            error.add_note(
+                f"{request.operation} was cancelled after it was sent: the server may have acted on it, or still act."
+            )
+
+    async def _send_with_retries(self, call: _Call) -> Answer:
+        """Add: attempts after a failed one, where the policy allows them."""
+        failure: PeakaError | None
+        try:
+            answer = await self._send_attempt(call)
+        except PeakaError as error:
+            failure = error
+        else:
+            self.shared.budget.refund(1)
+            return answer
+
+        async def attempt() -> Answer:
+            nonlocal failure
+            if failure is not None:
+                first, failure = failure, None
+                raise first
+            return await self._send_attempt(call)
+
+        recovery = Recovery(call.retry, call.request, self.shared.budget, call.remaining)
+        try:
+            answer = await recovery.drive(attempt, decided=self._note(call), sleep=asyncio.sleep)
+        except TransportError as error:
+            if not recovery.decision.outcome_unknown:
+                raise
+            cause = error
+        else:
+            self.shared.budget.refund(recovery.spent)
+            return answer
+        raise _outcome_unknown(cause) from cause
+
+    def _note(self, call: _Call) -> Callable[[PeakaError, Decision], None]:
+        """What hears of each decision: the gate, the ledger, the metrics, the span and the log."""
+
+        def decided(failure: PeakaError, decision: Decision) -> None:
+            _log.debug(
+                "%s: %s after attempt %d: %s",
+                call.request.operation,
+                error_type(failure),
+                len(call.ledger),
+                decision.reason,
+            )
+            if isinstance(failure, RateLimitError):
+                pause = decision.delay or failure.retry_after or 0.0
+                self.shared.gate.close(monotonic(), min(pause, call.retry.max_retry_after))
+            if decision.retry:
+                last = call.ledger[-1] = attrs.evolve(
+                    call.ledger[-1], delay=decision.delay, delay_source=decision.source
+                )
+                self.shared.telemetry.retrying(call.request, call.span, last, decision, self.shared.budget.tokens)
+            elif call.span is not None:
+                call.span.reason = decision.reason
+
+        return decided
+
+    async def _send_attempt(self, call: _Call) -> Answer:
+        """Add: the pause that a 429 asked for, the attempt's span, metric and ledger line, what its status means."""
+        await self._pass_gate(call)
+        telemetry = self.shared.telemetry
+        span = telemetry.start_attempt(call.request, call.span, call.target, len(call.ledger))
+        wire = Wire(call.timeouts.attempt)
+        started = monotonic()
+        answer: Answer | None = None
+        error: BaseException | None = None
+        try:
+            answer = await self._send_once(call, wire, span)
+            error = self._objection(call, answer)
+        except BaseException as failure:
+            error = failure
+            raise
+        finally:
+            seconds = monotonic() - started
+            call.sent = call.sent or wire.sent
+            call.ledger.append(_ledger_line(len(call.ledger) + 1, wire, seconds, answer, error))
+            telemetry.ended_attempt(call.request, span, seconds, wire, error)
+        if error is not None:
+            raise error
+        if answer.status in _REDIRECTS:
+            return await self._send_attempt(call)
+        return answer
+
+    async def _pass_gate(self, call: _Call) -> None:
+        pause = self.shared.gate.wait(monotonic())
+        if not pause:
+            return
+        # Those who waited do not all start in the same instant.
+        pause += random.uniform(0.0, min(pause, _MAX_GATE_SPREAD))
+        remaining = call.remaining()
+        if remaining is not None and pause >= remaining:
+            msg = (
+                f"the server asked all callers to pause (429), for {pause:.1f} s more, longer than this call may take. "
+                "This attempt was not sent; call again later."
+            )
+            raise PeakaTimeoutError(msg, phase="rate-limit", retry_after=pause, progress=WireProgress.NOT_SENT)
+        if call.span is not None:
+            call.span.paused(pause)
+        await asyncio.sleep(pause)
+
+    def _objection(self, call: _Call, answer: Answer) -> PeakaError | None:
+        """The error that a complete answer is; None where it is a success or a redirect that may be followed."""
+        if answer.status < HTTPStatus.MULTIPLE_CHOICES:
+            return None
+        if answer.status not in _REDIRECTS:
+            return error_of(call.request, answer, self._secret())
+        origin, target = self._redirected(call, answer)
+        if (
+            origin == self.shared.origin
+            and call.request.method == "GET"
+            and call.body is None
+            and call.hops < _MAX_REDIRECTS
+        ):
+            call.hops += 1
+            call.target = target
+            return None
+        location = f"{origin}{target.partition('?')[0]}" if origin else None
+        msg = (
+            f"HTTP {answer.status} points to {location or 'nowhere'} and was not followed: a redirect is not followed with "
+            "a body, to another origin or without end. Check base_url and zone."
+        )
+        return RedirectBlockedError(msg, status=answer.status, location=location)
+
+    def _redirected(self, call: _Call, answer: Answer) -> tuple[str, str]:
+        """Where a redirect points: origin, and path with query; empty where it names nothing usable."""
+        try:
+            url = urlsplit(urljoin(self.shared.origin + self.shared.prefix + call.target, answer.headers["Location"]))
+            origin = str(URL.build(scheme=url.scheme, host=url.hostname or "", port=url.port).origin())
+        except (KeyError, ValueError):
+            return "", ""
+        target = url._replace(scheme="", netloc="", fragment="").geturl()
+        return origin, target.removeprefix(self.shared.prefix) if origin == self.shared.origin else target
+
+    def _secret(self) -> str:
+        credential = self.settings.credential
+        return credential if isinstance(credential, str) else ""
+
+    async def _send_once(self, call: _Call, wire: Wire, span: AttemptSpan | None) -> Answer:
+        """Add: one HTTP request within its time. Every foreign error is translated here."""
+        loop = asyncio.get_running_loop()
+        headers = await self._headers_for(call, span)
+        remaining = call.remaining()
+        wire.deadline = None if remaining is None else loop.time() + remaining
+        wire.timeout = limit = asyncio.timeout_at(wire.ends(loop))
+        current_wire.set(wire)
+        try:
+            async with limit:
+                response = await self._open(call, wire, headers, loop)
+                body = await self._read(response)
+                return Answer(response.status, response.headers, body)
+        except PeakaError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever aiohttp and its parts raise ends here
+            problem = error
+        # From here on outside of the handler: the foreign error, whose request holds the key, is nobody's context.
+        head = wire.head
+        if head is not None and head.status >= HTTPStatus.BAD_REQUEST:
+            return Answer(head.status, head.headers, b"")
+        raise _translated(problem, wire, expired=limit.expired())
+
+    async def _headers_for(self, call: _Call, span: AttemptSpan | None) -> CIMultiDict[str]:
+        """The headers of one attempt; the client's own, unless there is something to add."""
+        body = call.body
+        headers = self._json_headers if isinstance(body, bytes) else self._headers
+        credential = self.settings.credential
+        traced = span or call.span
+        if isinstance(credential, str) and traced is None and not isinstance(body, Content):
+            return headers
+        headers = headers.copy()
+        if isinstance(body, Content):
+            headers["Content-Type"] = body.media_type
+            if body.size is not None:
+                headers["Content-Length"] = str(body.size)
+        if traced is not None:
+            self.shared.telemetry.inject(headers, traced.context)
+        if not isinstance(credential, str):
+            headers["Authorization"] = f"Bearer {await self._fetch(credential, call)}"
+        return headers
+
+    @staticmethod
+    async def _fetch(credential: Callable[[], Awaitable[str]], call: _Call) -> str:
+        """Ask the application for the key, within the call's deadline; what it raises is its own."""
+        limit = asyncio.timeout(call.remaining())
+        try:
+            async with limit:
+                key = await credential()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            key = None
+        if key is None:
+            msg = "the api_key callable did not answer before the deadline. This attempt was not sent."
+            raise PeakaTimeoutError(msg, phase="credential", progress=WireProgress.NOT_SENT)
+        return checked_key(key)
+
+    async def _open(
+        self, call: _Call, wire: Wire, headers: CIMultiDict[str], loop: asyncio.AbstractEventLoop
+    ) -> aiohttp.ClientResponse:
+        """Send the request and read the answer's head."""
+        pools = self.shared.pools
+        url = URL(f"{self.shared.origin}{self.shared.prefix}{call.target}", encoded=True)
+        body = call.body
+        while True:
+            session = pools.session(loop) or await pools.begin(loop)
+            try:
+                wire.head = response = await session.request(
+                    call.request.method,
+                    url,
+                    data=body.chunks() if isinstance(body, Content) else body,
+                    headers=headers,
+                    allow_redirects=False,
+                )
+            except StaleConnectionError:
+                # Nothing was written to it and it left the pool with this: the next one is another connection.
+                continue
+            wire.phase = "body"
+            return response
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        """Read the answer's body, up to the client's limit."""
+        limit = self.settings.max_response_bytes
+        length = response.content_length
+        if length is not None and length <= limit and "Content-Encoding" not in response.headers:
+            return await response.read()
+        body = bytearray()
+        try:
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > limit:
+                    break
+            else:
+                return bytes(body)
+        finally:
+            response.close()
+        if response.status >= HTTPStatus.BAD_REQUEST:
+            return bytes(body[:limit])
+        msg = (
+            f"HTTP {response.status}: the call succeeded, but its answer is larger than max_response_bytes ({limit}). "
+            "Do not repeat a call that creates something."
+        )
+        raise DecodeError(msg, status=response.status)
+
+
+def checked_key(key: object) -> str:
+    """An API key that a header can carry.
+
+    Raises:
+        ConfigurationError: it is not a str, is empty, or holds what no header may.
+    """
+    if not isinstance(key, str) or not key.strip():
+        msg = "api_key must be a str that is not empty, or an async callable that returns one. Nothing was sent."
+        raise ConfigurationError(msg)
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        msg = "api_key holds a character that a header cannot carry (a line end, perhaps). Nothing was sent."
+        raise ConfigurationError(msg)
+    return key
+
+
+def _ledger_line(
+    number: int, wire: Wire, seconds: float, answer: Answer | None, error: BaseException | None
+) -> Attempt:
+    if answer is not None:
+        progress = WireProgress.ANSWERED
+    else:
+        progress = getattr(error, "progress", WireProgress.MAYBE_SENT if wire.sent else WireProgress.NOT_SENT)
+    return Attempt(
+        number=number,
+        progress=progress,
+        status=None if wire.head is None else wire.head.status,
+        error=None if error is None else type(error).__name__,
+        duration=seconds,
+        request_id=None if answer is None else request_id(answer),
+    )
+
+
+def _translated(problem: Exception, wire: Wire, *, expired: bool) -> TransportError:
+    """What a failure of aiohttp means for the caller."""
+    if not wire.sent:
+        if expired or isinstance(problem, TimeoutError):
+            what = "no connection became free" if wire.phase == "pool" else "no connection was made (DNS, TCP, TLS)"
+            msg = f"{what} in time. Nothing was sent; it is safe to call again."
+            return PeakaTimeoutError(msg, phase=wire.phase, progress=WireProgress.NOT_SENT)
+        msg = f"no connection: {_reason(problem)}. Nothing was sent; it is safe to call again."
+        return ConnectError(msg, progress=WireProgress.NOT_SENT)
+    if expired:
+        what = "the answer did not end" if wire.phase == "body" else "no answer came"
+        return PeakaTimeoutError(f"{what} in time. The request was sent.", phase=wire.phase)
+    where = "in the middle of the answer" if wire.phase == "body" else "before an answer came"
+    return TransportError(f"the connection broke {where} ({type(problem).__name__}). The request was sent.")
+
+
+def _reason(problem: Exception) -> str:
+    if isinstance(problem, aiohttp.ClientConnectorDNSError):
+        return "the server's name does not resolve"
+    if isinstance(problem, aiohttp.ClientConnectorCertificateError):
+        return "the server's TLS certificate is not trusted (see the ssl argument for a private CA)"
+    error = problem.os_error if isinstance(problem, aiohttp.ClientConnectorError) else problem
+    detail = error.strerror if isinstance(error, OSError) else None
+    return detail or type(error).__name__
+
+
+def _outcome_unknown(cause: TransportError) -> OutcomeUnknownError:
+    msg = (
+        f"{cause.args[0]} Whether it took effect is not known. It was not sent again, since a second send could do "
+        "harm: look first whether it took effect (list or get what the call makes)."
+    )
+    return OutcomeUnknownError(msg, progress=cause.progress)

@@ -1,0 +1,1 @@
+"""The endpoint groups: each method describes one call and hands it on."""
