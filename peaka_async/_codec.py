@@ -12,7 +12,7 @@ import json
 import math
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, date, datetime
 from types import NoneType
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -77,7 +77,7 @@ def decode(data: bytes, returns: type[T]) -> T:
     """
     if returns is NoneType:
         return cast("T", None)
-    decoder = _decoder(returns)
+    decoder = _decoder(cast("Hashable", returns))
     if not data.strip():
         raise Mismatch("$", "the body is empty")
     return cast("T", decoder(_parse(data), returns))
@@ -125,7 +125,7 @@ def _dump() -> Callable[[object], bytes]:
 
     def fast(tree: object) -> bytes:
         try:
-            return cast("bytes", orjson.dumps(tree))
+            return orjson.dumps(tree)
         except TypeError:
             # It knows no integers of more than 64 bits; the standard library does.
             return slow(tree)
@@ -179,7 +179,7 @@ def _wrong(expected: str, value: object, path: str = "$") -> Mismatch:
 def _string(value: object, _: object) -> str:
     if value.__class__ is not str:
         raise _wrong("a string", value)
-    return cast("str", value)
+    return value
 
 
 def _boolean(value: object, _: object) -> bool:
@@ -472,7 +472,7 @@ def _json_name(field: attrs.Attribute[Any]) -> str:
 def _unstructure_factory(kind: type, converter: cattrs.Converter) -> Callable[[object], dict[str, object]]:
     attrs.resolve_types(kind, include_extras=True)
     names = {field.name: override(rename=_json_name(field)) for field in attrs.fields(kind)}
-    whole = cast("Callable[[object], dict[str, object]]", make_dict_unstructure_fn(kind, converter, **names))  # type: ignore[arg-type,var-annotated]
+    whole = cast("Callable[[object], dict[str, object]]", make_dict_unstructure_fn(kind, converter, **names))  # type: ignore[arg-type]
 
     def unstructure(value: object) -> dict[str, object]:
         return {name: member for name, member in whole(value).items() if member is not None}
@@ -503,7 +503,7 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook_factory(_is_attrs, _object_factory)
     converter.register_structure_hook_factory(_is_list, _list_factory)
     converter.register_structure_hook_factory(_is_mapping, _mapping_factory)
-    converter.register_structure_hook(enum.Enum, _enumeration)
+    converter.register_structure_hook(enum.StrEnum, _enumeration)
     converter.register_structure_hook_factory(_is_literal, _literal_factory)
     converter.register_structure_hook_factory(_is_union, _union_factory)
     converter.register_structure_hook_func(_is_annotated_millis, _timestamp_or_millis)
@@ -514,7 +514,7 @@ def _converter() -> cattrs.Converter:
 
 
 @functools.cache
-def _decoder(returns: type) -> Structure:
+def _decoder(returns: Any) -> Structure:
     """The hook of an answer; the live service gives lists in three forms."""
     hook = cast("Structure", _converter().get_structure_hook(returns))
     if not _is_list(returns):
