@@ -22,6 +22,9 @@ T = TypeVar("T")
 
 TOO_MANY_REQUESTS = 429
 
+# Waits that only the deadline ends.
+_FINAL_PHASES = frozenset({"rate-limit", "credential"})
+
 # What a server, or a gateway before it, answers in passing. ONCE operations do not repeat them: a gateway can
 # answer each of these after it has forwarded the request.
 _TRANSIENT_STATUSES = frozenset({408, 425, 500, 502, 503, 504})
@@ -124,6 +127,8 @@ class RetryPolicy:
 def _refusal(safety: Safety, failure: PeakaError) -> Decision | None:
     """The decision where the kind of failure rules another attempt out, None where it does not."""
     once = safety is Safety.ONCE
+    if isinstance(failure, PeakaTimeoutError) and failure.phase in _FINAL_PHASES:
+        return Decision(retry=False, reason="the call's time is up before it could be sent")
     if isinstance(failure, TransportError):
         if failure.progress is WireProgress.NOT_SENT:
             return None

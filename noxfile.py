@@ -1,0 +1,106 @@
+"""The project's tasks: `nox -l` lists them, plain `nox` runs the tests."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.error_on_missing_interpreters = False
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["tests"]
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PYPROJECT)
+THIS_PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def group(name: str) -> list[str]:
+    """The requirements of a dependency group."""
+    return nox.project.dependency_groups(PYPROJECT, name)  # type: ignore[no-any-return]
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests, on every supported Python that is found."""
+    session.install(".[emulator,speedups]", *group("tests"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def lowest(session: nox.Session) -> None:
+    """Run the tests with the lowest versions that pyproject.toml allows."""
+    exact = [re.sub(r">=", "==", requirement) for requirement in PYPROJECT["project"]["dependencies"]]
+    session.install(".", *exact, *group("tests"))
+    session.run("pip", "list", silent=True)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=THIS_PYTHON)
+def lint(session: nox.Session) -> None:
+    """Check style, types and the direction of imports."""
+    session.install("-e", ".[emulator,speedups]", *group("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+    session.run("pyright")
+    session.run("pyright", "--verifytypes", "peaka_async", "--ignoreexternal")
+    session.run("lint-imports")
+
+
+@nox.session(python=THIS_PYTHON)
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a warning is an error."""
+    session.install(".[emulator]", *group("docs"))
+    session.run("sphinx-build", "-W", "-n", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session(python=THIS_PYTHON)
+def demo(session: nox.Session) -> None:
+    """Complete an OAuth2 connection against a local Peaka."""
+    session.install(".[emulator]", "opentelemetry-sdk>=1.30.0")
+    session.run("python", "examples/demo.py", *session.posargs)
+
+
+@nox.session(python=THIS_PYTHON)
+def bench(session: nox.Session) -> None:
+    """Measure a full call against the same call by hand."""
+    session.install(".[speedups]", *group("bench"))
+    session.run("python", "benchmarks/call.py", *session.posargs)
+
+
+@nox.session(python=THIS_PYTHON)
+def package(session: nox.Session) -> None:
+    """Build the distributions, check what they hold, and import the wheel from an empty folder."""
+    session.install("build")
+    with tempfile.TemporaryDirectory() as folder:
+        session.run("python", "-m", "build", "--outdir", folder, silent=True)
+        (wheel,) = Path(folder).glob("*.whl")
+        (sdist,) = Path(folder).glob("*.tar.gz")
+        _check_wheel(session, wheel)
+        _check_sdist(session, sdist)
+        session.install(str(wheel))
+        session.chdir(folder)
+        session.run("python", "-c", "import peaka_async; print(peaka_async.__version__, peaka_async.__file__)")
+
+
+def _check_wheel(session: nox.Session, wheel: Path) -> None:
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if not name.split("/")[0].endswith(".dist-info")}
+    tracked = session.run("git", "ls-files", "peaka_async", external=True, silent=True) or ""
+    wanted = set(str(tracked).split())
+    if packed != wanted:
+        session.error(f"the wheel differs from peaka_async/: {sorted(packed ^ wanted)}")
+
+
+def _check_sdist(session: nox.Session, sdist: Path) -> None:
+    packed = {name.partition("/")[2] for name in tarfile.open(sdist).getnames()}
+    missing = {"LICENSE", "README.md", "CHANGELOG.md", "noxfile.py", "tests/conftest.py", "docs/conf.py"} - packed
+    if missing:
+        session.error(f"the sdist lacks {sorted(missing)}")

@@ -1,0 +1,43 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import shutil
+
+import aioresponses.core
+import pytest
+from aiohttp import ClientResponse
+
+
+def _let_aioresponses_work() -> None:
+    """aioresponses 0.7.9 makes its answers without `stream_writer`, which aiohttp 3.14 requires."""
+    known = inspect.signature(ClientResponse.__init__).parameters
+    if "stream_writer" not in known or "stream_writer" in inspect.getsource(aioresponses.core):
+        return
+
+    class Answer(ClientResponse):
+        def __init__(self, *args, **kwargs):
+            kwargs.setdefault("stream_writer", None)
+            super().__init__(*args, **kwargs)
+
+    aioresponses.core.ClientResponse = Answer
+
+
+_let_aioresponses_work()
+
+
+@pytest.fixture
+def require_program():
+    """Skip where a system program is missing; fail where the environment promises all of them."""
+
+    def require(name: str) -> str:
+        path = shutil.which(name)
+        if path is None:
+            if os.environ.get("PEAKA_REQUIRE_SYSTEM_PROGRAMS"):
+                pytest.fail(f"{name} is missing, and PEAKA_REQUIRE_SYSTEM_PROGRAMS is set")
+            pytest.skip(f"{name} is not installed")
+        return path
+
+    return require
