@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import shutil
+from types import SimpleNamespace
 
 import aioresponses.core
 import pytest
@@ -19,7 +20,7 @@ def _let_aioresponses_work() -> None:
 
     class Answer(ClientResponse):
         def __init__(self, *args, **kwargs):
-            kwargs.setdefault("stream_writer", None)
+            kwargs.setdefault("stream_writer", SimpleNamespace(output_size=0))
             super().__init__(*args, **kwargs)
 
     aioresponses.core.ClientResponse = Answer

@@ -1,0 +1,90 @@
+"""What each connections method asks for."""
+
+from __future__ import annotations
+
+from types import NoneType
+
+import pytest
+from aioresponses import aioresponses
+
+from peaka_async import (
+    Connection,
+    ConnectionConfiguration,
+    ConnectionRequest,
+    DatabaseCredential,
+    Oauth2Callback,
+    PeakaClient,
+    Safety,
+    _codec,
+)
+from peaka_async.endpoints.connections import Connections
+
+CALLBACK = Oauth2Callback("code=1&state=2")
+REQUEST = ConnectionRequest("pg", "POSTGRES", DatabaseCredential(url="h", port=5432, use_ssl=False))
+ROWS = [
+    ("list_connection_config", (), "GET", "/connections/config", None, list[ConnectionConfiguration], Safety.SAFE),
+    ("get_connection_config", ("t",), "GET", "/connections/config/t", None, ConnectionConfiguration, Safety.SAFE),
+    ("list_connections", ("p",), "GET", "/connections/p", None, list[Connection], Safety.SAFE),
+    ("create_connection", ("p", REQUEST), "POST", "/connections/p", REQUEST, Connection, Safety.ONCE),
+    ("oauth2_callback", ("p", CALLBACK), "POST", "/connections/p/oauth2", CALLBACK, Connection, Safety.ONCE),
+    ("get_connection", ("p", "c"), "GET", "/connections/p/c", None, Connection, Safety.SAFE),
+    ("update_connection", ("p", "c", REQUEST), "PUT", "/connections/p/c", REQUEST, Connection, Safety.IDEMPOTENT),
+    ("delete_connection", ("p", "c"), "DELETE", "/connections/p/c", None, NoneType, Safety.IDEMPOTENT),
+    ("get_connection_view", ("p", "c"), "GET", "/connections/p/c/detail", None, dict[str, object], Safety.SAFE),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "verb", "target", "body", "returns", "safety"), ROWS)
+async def test_each_method_describes_its_operation(name, arguments, verb, target, body, returns, safety):
+    """Verb, path, body, answer and safety are the API's."""
+    sent = []
+
+    async def send(request):
+        sent.append(request)
+
+    await getattr(Connections(send), name)(*arguments)
+
+    (request,) = sent
+    assert (request.operation, request.method, request.target()) == (f"connections.{name}", verb, target)
+    assert (request.body, request.returns, request.safety) == (body, returns, safety)
+
+
+def test_a_request_is_encoded_as_the_api_writes_it():
+    """Names are camelCase and unset fields absent; a mapping goes out as it is."""
+    assert _codec.encode(REQUEST) == (
+        b'{"name":"pg","type":"POSTGRES","credential":{"url":"h","port":5432,"useSsl":false}}'
+    )
+    assert _codec.encode(ConnectionRequest("n", "t", {"a_b": None, "accessToken": "x"})) == (
+        b'{"name":"n","type":"t","credential":{"a_b":null,"accessToken":"x"}}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        ([{"id": "1"}, {"id": "2"}], [Connection("1"), Connection("2")]),
+        ({"id": "1"}, [Connection("1")]),
+        ({"items": [{"id": "1"}]}, [Connection("1")]),
+        ([], []),
+        (None, []),
+    ],
+)
+async def test_a_list_comes_in_three_forms(payload, expected):
+    """The document types the list as one object; the live service sends an array; both are read."""
+    with aioresponses() as mocked:
+        mocked.get("https://partner.peaka.studio/api/v1/connections/p", payload=payload)
+        async with PeakaClient("key", zone="us") as peaka:
+            assert await peaka.connections.list_connections("p") == expected
+
+
+async def test_detail_and_delete():
+    """Detail is a mapping as it came; an answer without a body is None."""
+    base = "https://partner.peaka.studio/api/v1/connections/p/c"
+    with aioresponses() as mocked:
+        mocked.get(f"{base}/detail", payload={"type": "bullhorn", "swimlane": "123"})
+        mocked.delete(base, status=204)
+        async with PeakaClient("key", zone="us") as peaka:
+            detail = await peaka.connections.get_connection_view("p", "c")
+            deleted = await peaka.connections.delete_connection("p", "c")
+
+    assert (detail, deleted) == ({"type": "bullhorn", "swimlane": "123"}, None)
