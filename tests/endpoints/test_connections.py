@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import NoneType
 
 import pytest
@@ -72,7 +73,7 @@ def test_a_request_is_encoded_as_the_api_writes_it():
 async def test_a_list_comes_in_three_forms(payload, expected):
     """The document types the list as one object; the live service sends an array; both are read."""
     with aioresponses() as mocked:
-        mocked.get("https://partner.peaka.studio/api/v1/connections/p", payload=payload)
+        mocked.get("https://partner.peaka.studio/api/v1/connections/p", body=json.dumps(payload))
         async with PeakaClient("key", zone="us") as peaka:
             assert await peaka.connections.list_connections("p") == expected
 
