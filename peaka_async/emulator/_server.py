@@ -23,6 +23,7 @@ from peaka_async.errors import ConfigurationError
 _PREFIX = "/api/v1"
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _LEDGER_LENGTH = 10_000
+_SHUTDOWN_SECONDS = 0.01  # aiohttp takes 0 for no limit, and a fault may hang for an hour
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -96,7 +97,7 @@ class Emulator:
 
     async def start(self) -> None:
         """Listen."""
-        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0.0)
+        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port).start()
         port = self._runner.addresses[0][1]

@@ -1,0 +1,34 @@
+"""The documentation's build."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+from peaka_async import __version__
+
+project = "peaka-async"
+author = "The peaka-async maintainers"
+copyright = "The peaka-async maintainers"  # noqa: A001 - Sphinx's own name
+release = version = __version__
+
+extensions = ["myst_parser", "retry_table", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "peaka-async"
+
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"
+autodoc_member_order = "bysource"
+autoclass_content = "class"
+napoleon_google_docstring = True
+
+# Other projects' inventories live on the network, which a build does not need.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(?!peaka_async\.).*"),
+    (r"py:.*", r"peaka_async\._.*"),
+]
