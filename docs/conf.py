@@ -14,7 +14,7 @@ author = "The peaka-async maintainers"
 copyright = "The peaka-async maintainers"  # noqa: A001 - Sphinx's own name
 release = version = __version__
 
-extensions = ["myst_parser", "retry_table", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["markdown_docstrings", "myst_parser", "retry_table", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
@@ -31,4 +31,7 @@ napoleon_google_docstring = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!peaka_async\.).*"),
     (r"py:.*", r"peaka_async\._.*"),
+    (r"py:.*", r"peaka_async\.emulator\._.*"),
+    # Type variables have no page.
+    (r"py:.*", r"peaka_async\.\w+\.[TP]"),
 ]

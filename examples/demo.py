@@ -16,7 +16,9 @@ from peaka_async import Attempt, ConnectionRequest, Oauth2Callback, OAuth2Creden
 from peaka_async.emulator import Emulator, Fault
 
 REDIRECT_URL = "https://app.example/oauth2/mycallback"
-BOLD, DIM, GREEN, YELLOW, OFF = ("\033[1m", "\033[2m", "\033[32m", "\033[33m", "\033[0m") if sys.stdout.isatty() else [""] * 5
+BOLD, DIM, GREEN, YELLOW, OFF = (
+    ("\033[1m", "\033[2m", "\033[32m", "\033[33m", "\033[0m") if sys.stdout.isatty() else [""] * 5
+)
 
 
 async def main() -> None:
@@ -42,7 +44,9 @@ async def main() -> None:
         redirect = await emulator.consent(pending.url or "")
         print(f"   {DIM}{redirect.partition('?')[0]}?code=…&state=…{OFF}")
 
-        step(3, "Post the query, byte for byte. The server answers 429 first: nothing was done, so it is safe to repeat")
+        step(
+            3, "Post the query, byte for byte. The server answers 429 first: nothing was done, so it is safe to repeat"
+        )
         emulator.faults.add("connections.oauth2_callback", Fault.rate_limited(0.4))
         callback = Oauth2Callback.from_redirect(redirect)
         done = await peaka.with_raw_response(peaka.connections.oauth2_callback, emulator.project_id, callback)
@@ -80,7 +84,9 @@ def print_tree(spans: tuple[ReadableSpan, ...], parent: int | None = None, inden
         for event in span.events:
             notes = dict(event.attributes or {})
             wait = f"waited {notes['peaka.retry.delay']:.2f} s, {notes['peaka.retry.delay_source']}"
-            print(f"{indent}{'   ' if last else '│  '}{YELLOW}· {event.name}: {wait}: {notes['peaka.retry.reason']}{OFF}")
+            print(
+                f"{indent}{'   ' if last else '│  '}{YELLOW}· {event.name}: {wait}: {notes['peaka.retry.reason']}{OFF}"
+            )
         context = span.get_span_context()
         if context is not None:
             print_tree(spans, context.span_id, indent + ("   " if last else "│  "))

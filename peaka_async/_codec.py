@@ -31,6 +31,7 @@ MILLIS = "millis"
 
 _ISO = re.compile(r"(\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?\s*(Z|[+-]\d{2}:?\d{2})?", re.IGNORECASE)
 _MAX_DEPTH = 200
+_PLAIN = (str, int, NoneType)  # bool is an int
 
 
 class Mismatch(ValueError):
@@ -135,7 +136,7 @@ def _dump() -> Callable[[object], bytes]:
 
 def _check(tree: object, path: str, depth: int) -> None:
     """Refuse what JSON libraries would refuse, or silently change."""
-    if tree is None or isinstance(tree, str | bool | int):
+    if isinstance(tree, _PLAIN):
         return
     if isinstance(tree, float):
         if not math.isfinite(tree):

@@ -21,6 +21,9 @@ QueryValue = str | int | bool | None
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _MAX_SEGMENT_CHARS = 2048
 
+# URL normalisation removes them even where their dots are percent-encoded.
+_DOT_SEGMENTS = frozenset({".", ".."})
+
 
 class Safety(enum.Enum):
     """What a second execution of an operation does; it decides which failures may be retried."""
@@ -126,21 +129,28 @@ def _fill(template: str, values: Mapping[str, str], operation: str) -> str:
 
 def _segment(name: str, value: object, operation: str) -> str:
     """One path segment, encoded so that it can only ever be one segment."""
+    if isinstance(value, str) and (quoted := _quoted(value)):
+        return quoted
     if not isinstance(value, str):
         problem = f"must be a string, not {type(value).__name__}"
     elif not value or value.isspace():
         problem = "must not be empty"
     elif len(value) > _MAX_SEGMENT_CHARS:
         problem = f"is longer than {_MAX_SEGMENT_CHARS} characters"
-    elif value in {".", ".."}:
-        # A dot segment is removed by URL normalisation even when its dots are percent-encoded.
+    elif value in _DOT_SEGMENTS:
         problem = "must not be a dot segment: it would address another path"
-    elif not value.isprintable():
-        problem = "holds a control character"
     else:
-        return quote(value, safe="")
+        problem = "holds a control character"
     msg = f"{operation}: {name} {problem}. Nothing was sent."
     raise ConfigurationError(msg, operation=operation)
+
+
+@functools.lru_cache(maxsize=1024)
+def _quoted(value: str) -> str:
+    """The segment percent-encoded; empty where it cannot be one."""
+    if value.isspace() or len(value) > _MAX_SEGMENT_CHARS or value in _DOT_SEGMENTS or not value.isprintable():
+        return ""
+    return quote(value, safe="")
 
 
 def _query_text(value: QueryValue) -> str:

@@ -129,7 +129,20 @@ captured: ContextVar[list[RawResponse[object]] | None] = ContextVar("captured", 
 class _Call:
     """The course of one call."""
 
-    __slots__ = ("body", "deadline", "hops", "ledger", "request", "retry", "sent", "span", "target", "timeouts")
+    __slots__ = (
+        "attempts",
+        "body",
+        "deadline",
+        "hops",
+        "ledger",
+        "request",
+        "retry",
+        "sent",
+        "span",
+        "target",
+        "timeouts",
+        "watched",
+    )
 
     def __init__(self, request: Request[T], settings: Settings, span: OperationSpan | None) -> None:
         self.request = request
@@ -139,6 +152,8 @@ class _Call:
         self.body = _encoded(request)
         self.span = span
         self.ledger: list[Attempt] = []
+        self.watched = captured.get() is not None
+        self.attempts = 0
         self.sent = False
         self.hops = 0
         total = self.timeouts.total
@@ -277,7 +292,7 @@ class Transport:
         """Add: the pause that a 429 asked for, the attempt's span, metric and ledger line, what its status means."""
         await self._pass_gate(call)
         telemetry = self.shared.telemetry
-        span = telemetry.start_attempt(call.request, call.span, call.target, len(call.ledger))
+        span = telemetry.start_attempt(call.request, call.span, call.target, call.attempts)
         wire = Wire(call.timeouts.attempt)
         started = monotonic()
         answer: Answer | None = None
@@ -291,7 +306,9 @@ class Transport:
         finally:
             seconds = monotonic() - started
             call.sent = call.sent or wire.sent
-            call.ledger.append(_ledger_line(len(call.ledger) + 1, wire, seconds, answer, error))
+            call.attempts += 1
+            if error is not None or call.watched:
+                call.ledger.append(_ledger_line(call.attempts, wire, seconds, answer, error))
             telemetry.ended_attempt(call.request, span, seconds, wire, error)
         if error is not None:
             raise error

@@ -1,5 +1,6 @@
 """Everything that peaka_async raises.
 
+```text
 PeakaError
 ├── ConfigurationError          bad input or set-up: nothing was sent
 ├── TransportError              no usable answer
@@ -25,6 +26,7 @@ PeakaError
     ├── InvalidRedirect         what came is not a redirect's query
     ├── StateMismatch           the redirect is not of this flow or not of this user
     └── Replayed                the redirect was used before
+```
 
 Every error carries the operation and the ledger of attempts, survives pickle, copy and deepcopy, and shows no
 secret in `str()`, `repr()`, `args` or its pickle.

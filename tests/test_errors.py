@@ -33,7 +33,10 @@ KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issu
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_error_survives_pickle_and_copies(kind):
     """Type, text, ledger and all attributes come back, so that a worker can hand an error on."""
-    ledger = (Attempt(number=1, progress=WireProgress.ANSWERED, status=500), Attempt(number=2, progress=WireProgress.NOT_SENT))
+    ledger = (
+        Attempt(number=1, progress=WireProgress.ANSWERED, status=500),
+        Attempt(number=2, progress=WireProgress.NOT_SENT),
+    )
     optional = [name for name, p in inspect.signature(kind).parameters.items() if p.kind is p.KEYWORD_ONLY]
     values = {"status": 418, "path": "$.a", "headers": {"a": "b"}, "error": "E", "retry_after": 1.5, "phase": "pool"}
     given = {name: values[name] for name in optional if name in values}

@@ -81,7 +81,9 @@ def head(status: int, headers: dict[str, str]) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def answer(status: int = 200, body: object = CONNECTION, headers: dict[str, str] | None = None, **kind: str) -> Behaviour:
+def answer(
+    status: int = 200, body: object = CONNECTION, headers: dict[str, str] | None = None, **kind: str
+) -> Behaviour:
     """A well-formed answer; a body that is not bytes is sent as JSON."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     fields = {"Content-Type": kind.get("content_type", "application/json"), "Content-Length": str(len(data))}

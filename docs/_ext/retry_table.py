@@ -7,13 +7,25 @@ from typing import TYPE_CHECKING
 from docutils import nodes
 from docutils.parsers.rst import Directive
 
-from peaka_async import APIError, DecodeError, OutcomeUnknownError, PeakaError, Request, RetryPolicy, Safety, TransportError, WireProgress
+from peaka_async import (
+    APIError,
+    DecodeError,
+    OutcomeUnknownError,
+    PeakaError,
+    Request,
+    RetryPolicy,
+    Safety,
+    TransportError,
+    WireProgress,
+)
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 FAILURES: dict[str, PeakaError] = {
-    "not sent: DNS, refused, TLS, connect timeout, wait for a connection": TransportError(progress=WireProgress.NOT_SENT),
+    "not sent: DNS, refused, TLS, connect timeout, wait for a connection": TransportError(
+        progress=WireProgress.NOT_SENT
+    ),
     "maybe sent: disconnect, timeout, broken body": TransportError(progress=WireProgress.MAYBE_SENT),
     "429": APIError(status=429),
     **{str(status): APIError(status=status) for status in (408, 425, 500, 502, 503, 504)},

@@ -64,7 +64,14 @@ CONNECTORS: dict[str, dict[str, object]] = {
             _field("useSsl", "boolean"),
         ),
         _connector(
-            "MYSQL", "MySQL", "Database", "custom", _field("url"), _field("port", "number"), _field("user"), _field("password")
+            "MYSQL",
+            "MySQL",
+            "Database",
+            "custom",
+            _field("url"),
+            _field("port", "number"),
+            _field("user"),
+            _field("password"),
         ),
     )
 }
@@ -164,7 +171,9 @@ class Connections:
             credential=dict(credential or {}),
             callback=callback if isinstance(callback, str) else None,
         )
-        needs_consent = bool(connector["redirectRequired"]) and not {"accessToken", "refreshToken"} & set(stored.credential)
+        needs_consent = bool(connector["redirectRequired"]) and not {"accessToken", "refreshToken"} & set(
+            stored.credential
+        )
         self.stored[stored.id] = stored
         if not needs_consent:
             return web.json_response(stored.shown())
@@ -199,7 +208,11 @@ class Connections:
         if flow is not None:
             code = self.provider.redeem(value, client_id=flow.client_id, redirect_uri=flow.redirect_uri)
         self._punish(value)
-        if stored is None or stored.id not in self.stored or (project_id is not None and stored.project_id != project_id):
+        if (
+            stored is None
+            or stored.id not in self.stored
+            or (project_id is not None and stored.project_id != project_id)
+        ):
             raise Refusal(400, error="INVALID_STATE", message="The state is not known", errorCode="oa001")
         if code is None:
             raise Refusal(400, error="INVALID_GRANT", message="The code is wrong, expired or used", errorCode="oa002")
