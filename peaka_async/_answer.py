@@ -54,7 +54,7 @@ _REDACTED = "[redacted]"
 
 
 @final
-@attrs.frozen
+@attrs.define
 class Answer:
     """A complete answer of the server."""
 

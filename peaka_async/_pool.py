@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, final
 import aiohttp
 import attrs
 
+from peaka_async._deadline import Deadlines, Limit
 from peaka_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Wire:
     deadline: float | None = None
     """When the call has to end, on the loop's clock."""
 
-    timeout: asyncio.Timeout | None = None
+    deadlines: Deadlines | None = None
+    limit: Limit | None = None
     phase: str = "connect"
     sent: bool = False
     transport: asyncio.BaseTransport | None = None
@@ -52,6 +54,11 @@ class Wire:
             return self.deadline
         end = loop.time() + self.attempt_limit
         return end if self.deadline is None else min(end, self.deadline)
+
+    def limit_until(self, when: float | None) -> None:
+        """Move the attempt's limit, on the loop's clock."""
+        if self.deadlines is not None and self.limit is not None:
+            self.deadlines.move(self.limit, when)
 
     @property
     def peer(self) -> tuple[str, int] | None:
@@ -108,11 +115,9 @@ class _Connector(aiohttp.TCPConnector):
     async def _wait_for_available_connection(self, key: object, traces: list[Trace]) -> None:
         wire = current_wire.get()
         wire.phase = "pool"
-        if wire.timeout is not None:
-            wire.timeout.reschedule(wire.deadline)
+        wire.limit_until(wire.deadline)
         await super()._wait_for_available_connection(key, traces)  # type: ignore[arg-type]
-        if wire.timeout is not None:
-            wire.timeout.reschedule(wire.ends(self._loop))
+        wire.limit_until(wire.ends(self._loop))
         wire.phase = "connect"
 
 
@@ -130,6 +135,16 @@ class PoolSettings:
 
 
 @final
+@attrs.frozen(eq=False)
+class Pool:
+    """What a client has under one event loop."""
+
+    session: aiohttp.ClientSession
+    deadlines: Deadlines
+    lifeline: AsyncGenerator[None, None]
+
+
+@final
 class Pools:
     """The sessions of one client, by event loop."""
 
@@ -139,21 +154,20 @@ class Pools:
             msg = f"aiohttp {aiohttp.__version__} is not supported: it does not say when a request is sent."
             raise ConfigurationError(msg)
         self._settings = settings
-        self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
-        self._lifelines: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
+        self._by_loop: dict[asyncio.AbstractEventLoop, Pool] = {}
         self.closed = False
         _living.add(self)
 
     @property
     def open(self) -> bool:
-        return any(not loop.is_closed() for loop in self._sessions)
+        return any(not loop.is_closed() for loop in self._by_loop)
 
-    def session(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession | None:
-        """The session of the running loop, where there is one."""
-        return self._sessions.get(loop)
+    def get(self, loop: asyncio.AbstractEventLoop) -> Pool | None:
+        """The pool of the running loop, where there is one."""
+        return self._by_loop.get(loop)
 
-    async def begin(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession:
-        """Make the session of the running loop.
+    async def begin(self, loop: asyncio.AbstractEventLoop) -> Pool:
+        """Make the pool of the running loop.
 
         Raises:
             ConfigurationError: the client is closed, or the given ClientSession belongs to another loop.
@@ -162,11 +176,13 @@ class Pools:
             msg = "The client is closed. Nothing was sent; make another client."
             raise ConfigurationError(msg)
         self._forget_closed_loops()
-        session = self._sessions[loop] = self._make_session()
+        session = self._make_session()
+        deadlines = Deadlines(loop)
         # The loop closes its asynchronous generators before it ends: asyncio.run leaves no socket open.
-        lifeline = self._lifelines[loop] = _closing(session, weakref.ref(self))
+        lifeline = _closing(session, deadlines, weakref.ref(self), loop)
+        pool = self._by_loop[loop] = Pool(session, deadlines, lifeline)
         await anext(lifeline)
-        return session
+        return pool
 
     def _make_session(self) -> aiohttp.ClientSession:
         settings = self._settings
@@ -195,24 +211,21 @@ class Pools:
         return session
 
     def _forget_closed_loops(self) -> None:
-        for loop in [loop for loop in self._sessions if loop.is_closed()]:
-            self._lifelines.pop(loop, None)
-            self._sessions.pop(loop)
+        for loop in [loop for loop in self._by_loop if loop.is_closed()]:
+            self.forget(loop)
 
-    def forget(self, session: aiohttp.ClientSession) -> None:
-        for loop in [loop for loop, known in self._sessions.items() if known is session]:
-            self._lifelines.pop(loop, None)
-            self._sessions.pop(loop)
+    def forget(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._by_loop.pop(loop, None)
 
     async def aclose(self) -> None:
-        """Close the sessions of all loops; calls in flight end with an error."""
+        """Close the pools of all loops; calls in flight end with an error."""
         self.closed = True
         here = asyncio.get_running_loop()
-        for loop, lifeline in list(self._lifelines.items()):
+        for loop, pool in list(self._by_loop.items()):
             if loop is here:
-                await lifeline.aclose()
+                await pool.lifeline.aclose()
             elif loop.is_running():
-                asyncio.run_coroutine_threadsafe(lifeline.aclose(), loop)
+                asyncio.run_coroutine_threadsafe(pool.lifeline.aclose(), loop)
         self._forget_closed_loops()
 
     def abandon(self) -> None:
@@ -221,19 +234,25 @@ class Pools:
         Neither closing nor collecting them is safe: it would take the sockets out of the event loop that both
         processes share in the kernel. They are made immortal instead; the child opens its own.
         """
-        if self._sessions:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object((self._sessions, self._lifelines)))
-        self._sessions, self._lifelines = {}, {}
+        if self._by_loop:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._by_loop))
+        self._by_loop = {}
 
 
-async def _closing(session: aiohttp.ClientSession, pools: weakref.ref[Pools]) -> AsyncGenerator[None, None]:
+async def _closing(
+    session: aiohttp.ClientSession,
+    deadlines: Deadlines,
+    pools: weakref.ref[Pools],
+    loop: asyncio.AbstractEventLoop,
+) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
         owner = pools()
         if owner is not None:
-            owner.forget(session)
+            owner.forget(loop)
         await session.close()
+        deadlines.close()
         # A transport is closed by a callback; without this turn the loop could end before it ran.
         await asyncio.sleep(0)
 

@@ -20,7 +20,7 @@ from yarl import URL
 
 from peaka_async import _codec
 from peaka_async._answer import Answer, error_of, request_id, shown_headers, value_of
-from peaka_async._pool import Pools, StaleConnectionError, Wire, current_wire
+from peaka_async._pool import Pool, Pools, StaleConnectionError, Wire, current_wire
 from peaka_async._request import Content, Request
 from peaka_async._retry import Decision, RateGate, Recovery, RetryBudget, RetryPolicy
 from peaka_async._tracing import AttemptSpan, OperationSpan, Telemetry, error_type
@@ -147,7 +147,9 @@ class _Call:
     def __init__(self, request: Request[T], settings: Settings, span: OperationSpan | None) -> None:
         self.request = request
         self.retry = settings.retry
-        self.timeouts = _widened(settings.timeouts, request.server_timeout)
+        self.timeouts = settings.timeouts
+        if request.server_timeout is not None:
+            self.timeouts = _widened(settings.timeouts, request.server_timeout)
         self.target = request.target()
         self.body = _encoded(request)
         self.span = span
@@ -164,9 +166,7 @@ class _Call:
         return None if self.deadline is None else self.deadline - monotonic()
 
 
-def _widened(timeouts: Timeouts, server_timeout: float | None) -> Timeouts:
-    if server_timeout is None:
-        return timeouts
+def _widened(timeouts: Timeouts, server_timeout: float) -> Timeouts:
     needed = server_timeout + _SERVER_TIMEOUT_MARGIN
     return attrs.evolve(
         timeouts,
@@ -197,6 +197,8 @@ class Transport:
         self._headers = CIMultiDict({"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": _USER_AGENT})
         if isinstance(settings.credential, str):
             self._headers["Authorization"] = f"Bearer {settings.credential}"
+        self._ready = isinstance(settings.credential, str)
+        self._base = shared.origin + shared.prefix
         self._json_headers = CIMultiDict([*self._headers.items(), ("Content-Type", "application/json")])
 
     async def send(self, request: Request[T]) -> T:
@@ -372,35 +374,42 @@ class Transport:
 
     async def _send_once(self, call: _Call, wire: Wire, span: AttemptSpan | None) -> Answer:
         """Add: one HTTP request within its time. Every foreign error is translated here."""
+        headers = self._json_headers
+        if span is not None or not self._ready or call.span is not None or type(call.body) is not bytes:
+            headers = await self._headers_for(call, span)
         loop = asyncio.get_running_loop()
-        headers = await self._headers_for(call, span)
+        pool = self.shared.pools.get(loop) or await self.shared.pools.begin(loop)
+        deadlines = wire.deadlines = pool.deadlines
         remaining = call.remaining()
         wire.deadline = None if remaining is None else loop.time() + remaining
-        wire.timeout = limit = asyncio.timeout_at(wire.ends(loop))
+        limit = wire.limit = deadlines.enter(wire.ends(loop))
         current_wire.set(wire)
+        problem: BaseException
         try:
-            async with limit:
-                response = await self._open(call, wire, headers, loop)
-                body = await self._read(response)
-                return Answer(response.status, response.headers, body)
+            response = await self._open(call, wire, headers, pool)
+            return Answer(response.status, response.headers, await self._read(response))
         except PeakaError:
             raise
+        except asyncio.CancelledError as error:
+            if not deadlines.caught(limit):
+                raise
+            problem = error
         except Exception as error:  # noqa: BLE001 - whatever aiohttp and its parts raise ends here
             problem = error
+        finally:
+            deadlines.leave(limit)
         # From here on outside of the handler: the foreign error, whose request holds the key, is nobody's context.
         head = wire.head
         if head is not None and head.status >= HTTPStatus.BAD_REQUEST:
             return Answer(head.status, head.headers, b"")
-        raise _translated(problem, wire, expired=limit.expired())
+        raise _translated(problem, wire, expired=limit.expired)
 
     async def _headers_for(self, call: _Call, span: AttemptSpan | None) -> CIMultiDict[str]:
-        """The headers of one attempt; the client's own, unless there is something to add."""
+        """The headers of an attempt that has more to say than the client's own."""
         body = call.body
         headers = self._json_headers if isinstance(body, bytes) else self._headers
         credential = self.settings.credential
         traced = span or call.span
-        if isinstance(credential, str) and traced is None and not isinstance(body, Content):
-            return headers
         headers = headers.copy()
         if isinstance(body, Content):
             headers["Content-Type"] = body.media_type
@@ -428,17 +437,13 @@ class Transport:
             raise PeakaTimeoutError(msg, phase="credential", progress=WireProgress.NOT_SENT)
         return checked_key(key)
 
-    async def _open(
-        self, call: _Call, wire: Wire, headers: CIMultiDict[str], loop: asyncio.AbstractEventLoop
-    ) -> aiohttp.ClientResponse:
+    async def _open(self, call: _Call, wire: Wire, headers: CIMultiDict[str], pool: Pool) -> aiohttp.ClientResponse:
         """Send the request and read the answer's head."""
-        pools = self.shared.pools
-        url = URL(f"{self.shared.origin}{self.shared.prefix}{call.target}", encoded=True)
+        url = URL(self._base + call.target, encoded=True)
         body = call.body
         while True:
-            session = pools.session(loop) or await pools.begin(loop)
             try:
-                wire.head = response = await session.request(
+                wire.head = response = await pool.session.request(
                     call.request.method,
                     url,
                     data=body.chunks() if isinstance(body, Content) else body,
@@ -508,7 +513,7 @@ def _ledger_line(
     )
 
 
-def _translated(problem: Exception, wire: Wire, *, expired: bool) -> TransportError:
+def _translated(problem: BaseException, wire: Wire, *, expired: bool) -> TransportError:
     """What a failure of aiohttp means for the caller."""
     if not wire.sent:
         if expired or isinstance(problem, TimeoutError):
@@ -524,7 +529,7 @@ def _translated(problem: Exception, wire: Wire, *, expired: bool) -> TransportEr
     return TransportError(f"the connection broke {where} ({type(problem).__name__}). The request was sent.")
 
 
-def _reason(problem: Exception) -> str:
+def _reason(problem: BaseException) -> str:
     if isinstance(problem, aiohttp.ClientConnectorDNSError):
         return "the server's name does not resolve"
     if isinstance(problem, aiohttp.ClientConnectorCertificateError):
