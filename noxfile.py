@@ -100,7 +100,8 @@ def _check_wheel(session: nox.Session, wheel: Path) -> None:
 
 
 def _check_sdist(session: nox.Session, sdist: Path) -> None:
-    packed = {name.partition("/")[2] for name in tarfile.open(sdist).getnames()}
+    with tarfile.open(sdist) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
     missing = {"LICENSE", "README.md", "CHANGELOG.md", "noxfile.py", "tests/conftest.py", "docs/conf.py"} - packed
     if missing:
         session.error(f"the sdist lacks {sorted(missing)}")

@@ -56,8 +56,8 @@ from peaka_async.models import (
     Credential,
     DatabaseCredential,
     FieldType,
-    OAuth2Credential,
     Oauth2Callback,
+    OAuth2Credential,
     PersonalAccessTokenCredential,
     TokenCredential,
 )

@@ -49,6 +49,7 @@ _PRIVATE_HEADERS = frozenset({"set-cookie", "set-cookie2", "authorization", "pro
 _CONFIDENTIAL_KEYS = frozenset({"credential", "queryParameters"})
 
 _MAX_MESSAGE_CHARS = 1000
+_MAX_ID_CHARS = 200
 _MIN_SECRET_CHARS = 3
 _REDACTED = "[redacted]"
 
@@ -119,16 +120,14 @@ def error_of(request: Request[T], answer: Answer, api_key: str) -> APIError:
     )
 
 
-def request_id(answer: Answer) -> str | None:
-    """The id by which the service's operators find the request in their logs."""
+def request_id(headers: Mapping[str, str], error: BaseException | None) -> str | None:
+    """The id by which the service's operators find a request in their logs, from the answer's headers or error body."""
     for name in _REQUEST_ID_HEADERS:
-        if name in answer.headers:
-            return answer.headers[name][:200]
-    if answer.status < HTTPStatus.BAD_REQUEST:
-        return None
-    body = _object(answer.body.decode("utf-8", "replace"))
+        if name in headers:
+            return headers[name][:_MAX_ID_CHARS]
+    body = _object(error.body.decode("utf-8", "replace")) if isinstance(error, APIError) else {}
     found = body.get("requestId") or body.get("traceId")
-    return found[:200] if isinstance(found, str) else None
+    return found[:_MAX_ID_CHARS] if isinstance(found, str) else None
 
 
 def _error_type(status: int, fields: Mapping[str, object]) -> type[APIError]:

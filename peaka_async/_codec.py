@@ -177,25 +177,25 @@ def _wrong(expected: str, value: object, path: str = "$") -> Mismatch:
 # ── Scalars: strict where leniency lies ──────────────────────────────────────────────────────────────────────────────
 
 
-def _string(value: object, _: object) -> str:
+def _string(value: Any, _: object) -> str:
     if value.__class__ is not str:
         raise _wrong("a string", value)
     return value
 
 
-def _boolean(value: object, _: object) -> bool:
+def _boolean(value: Any, _: object) -> bool:
     if value.__class__ is not bool:
         raise _wrong("a boolean", value)
     return value
 
 
-def _integer(value: object, _: object) -> int:
+def _integer(value: Any, _: object) -> int:
     if value.__class__ is not int:
         raise _wrong("a whole number", value)
     return value
 
 
-def _float(value: object, _: object) -> float:
+def _float(value: Any, _: object) -> float:
     if value.__class__ is float:
         return value
     if value.__class__ is not int:
@@ -207,7 +207,7 @@ def _float(value: object, _: object) -> float:
     raise Mismatch("$", "the number is too large")
 
 
-def _none(value: object, _: object) -> None:
+def _none(value: Any, _: object) -> None:
     return None
 
 
@@ -215,7 +215,7 @@ def _anything(value: object, _: object) -> object:
     return value
 
 
-def _timestamp(value: object, _: object) -> datetime:
+def _timestamp(value: Any, _: object) -> datetime:
     if value.__class__ is not str:
         raise _wrong("a timestamp", value)
     found = _ISO.fullmatch(value.strip())
@@ -229,7 +229,7 @@ def _timestamp(value: object, _: object) -> datetime:
     raise Mismatch("$", "expected a timestamp in ISO 8601, got another text")
 
 
-def _timestamp_or_millis(value: object, kind: object) -> datetime:
+def _timestamp_or_millis(value: Any, kind: object) -> datetime:
     if value.__class__ is not int:
         return _timestamp(value, kind)
     try:
@@ -306,7 +306,7 @@ def _list_factory(kind: object, converter: cattrs.Converter) -> Structure:
     return structure
 
 
-def _plain_list(value: object, _: object) -> list[object]:
+def _plain_list(value: Any, _: object) -> list[object]:
     if value.__class__ is not list:
         raise _wrong("a list", value)
     return cast("list[object]", value)
@@ -336,10 +336,10 @@ def _mapping_factory(kind: object, converter: cattrs.Converter) -> Structure:
 
 
 def _union_factory(kind: object, converter: cattrs.Converter) -> Structure:
-    """None, and the first of the others that takes the value; a `str` comes last, so that enums go first."""
+    """None, and the first of the others that takes the value: mappings first, since they lose nothing, `str` last."""
     members = [member for member in get_args(kind) if member is not NoneType]
     nullable = len(members) < len(get_args(kind))
-    members.sort(key=lambda member: member is str)
+    members.sort(key=lambda member: (not _is_mapping(member), member is str))
     hooks = [(_hook_of(converter, member), member) for member in members]
 
     def structure(value: object, _: object) -> object:
@@ -481,11 +481,6 @@ def _unstructure_factory(kind: type, converter: cattrs.Converter) -> Callable[[o
     return unstructure
 
 
-def _exactly(wanted: type) -> Callable[[object], bool]:
-    """A registration by type would take its subclasses too, and every StrEnum is a str."""
-    return lambda kind: kind is wanted
-
-
 def _is_attrs(kind: object) -> bool:
     return isinstance(kind, type) and attrs.has(kind)
 
@@ -494,12 +489,12 @@ def _is_attrs(kind: object) -> bool:
 def _converter() -> cattrs.Converter:
     """The converter, one rule a line."""
     converter = cattrs.Converter(detailed_validation=False)
-    converter.register_structure_hook_func(_exactly(str), _string)
-    converter.register_structure_hook_func(_exactly(bool), _boolean)
-    converter.register_structure_hook_func(_exactly(int), _integer)
-    converter.register_structure_hook_func(_exactly(float), _float)
-    converter.register_structure_hook_func(_exactly(datetime), _timestamp)
-    converter.register_structure_hook_func(_exactly(NoneType), _none)
+    converter.register_structure_hook(str, _string)
+    converter.register_structure_hook(bool, _boolean)
+    converter.register_structure_hook(int, _integer)
+    converter.register_structure_hook(float, _float)
+    converter.register_structure_hook(datetime, _timestamp)
+    converter.register_structure_hook_func(lambda kind: kind is NoneType, _none)
     converter.register_structure_hook_func(lambda kind: kind in {object, Any}, _anything)
     converter.register_structure_hook_factory(_is_attrs, _object_factory)
     converter.register_structure_hook_factory(_is_list, _list_factory)

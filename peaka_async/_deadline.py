@@ -23,9 +23,9 @@ class Limit:
 class Deadlines:
     """The time limits of one event loop, under one timer.
 
-    Nearly all limits are left before they pass. In place of a timer for each, one timer is set for the earliest; when it
-    fires, what has passed is cancelled and it is set again. Entering and leaving are then a dictionary's work: a timer
-    for each call made a tenth of a call's cost (`asyncio.timeout` is the same with one timer each).
+    Nearly all limits are left before they pass. In place of a timer for each, as `asyncio.timeout` has it, one timer is
+    set for the earliest; when it fires, what has passed is cancelled and it is set again. Entering and leaving are then
+    a dictionary's work, where a timer for each call was a tenth of a call's cost.
     """
 
     __slots__ = ("_limits", "_loop", "_timer", "_wakes_at")
@@ -75,14 +75,17 @@ class Deadlines:
 
     def _wake(self) -> None:
         self._timer = None
-        now = self._loop.time()
-        timed = [limit for limit in self._limits if limit.when is not None]
-        for limit in timed:
-            # The loop fires timers up to a clock tick early.
-            if limit.when <= max(now, self._wakes_at):  # type: ignore[operator]
-                limit.expired = True
-                del self._limits[limit]
-                limit.task.cancel()
-        waiting = [limit.when for limit in self._limits if limit.when is not None]
+        # The loop fires timers up to a clock tick early.
+        now = max(self._loop.time(), self._wakes_at)
+        waiting = []
+        for limit in list(self._limits):
+            if limit.when is None:
+                continue
+            if limit.when > now:
+                waiting.append(limit.when)
+                continue
+            limit.expired = True
+            del self._limits[limit]
+            limit.task.cancel()
         if waiting:
             self._wake_at(min(waiting))

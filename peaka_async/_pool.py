@@ -206,7 +206,7 @@ class Pools:
             request_class=_Request,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout),
         )
-        # aiohttp sends idempotent requests a second time by itself; `_Request` refuses that, this spares the connection.
+        # aiohttp would send idempotent requests a second time; `_Request` refuses that, this spares the connection.
         session._retry_connection = False  # noqa: SLF001 - aio-libs/aiohttp#10790 offers no public switch
         return session
 

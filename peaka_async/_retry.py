@@ -20,11 +20,6 @@ from peaka_async.errors import APIError, PeakaError, PeakaTimeoutError, Transpor
 
 T = TypeVar("T")
 
-TOO_MANY_REQUESTS = 429
-
-# Waits that only the deadline ends.
-_FINAL_PHASES = frozenset({"rate-limit", "credential"})
-
 # What a server, or a gateway before it, answers in passing. ONCE operations do not repeat them: a gateway can
 # answer each of these after it has forwarded the request.
 _TRANSIENT_STATUSES = frozenset({408, 425, 500, 502, 503, 504})
@@ -61,7 +56,7 @@ class Hint:
 
 
 def _full_jitter(ceiling: float) -> float:
-    return random.uniform(0.0, ceiling)
+    return random.uniform(0.0, ceiling)  # noqa: S311 - it spreads callers, it protects nothing
 
 
 @final
@@ -127,25 +122,21 @@ class RetryPolicy:
 def _refusal(safety: Safety, failure: PeakaError) -> Decision | None:
     """The decision where the kind of failure rules another attempt out, None where it does not."""
     once = safety is Safety.ONCE
-    if isinstance(failure, PeakaTimeoutError) and failure.phase in _FINAL_PHASES:
-        return Decision(retry=False, reason="the call's time is up before it could be sent")
-    if isinstance(failure, TransportError):
-        if failure.progress is WireProgress.NOT_SENT:
+    match failure:
+        case PeakaTimeoutError(phase="rate-limit" | "credential"):
+            reason = "the call's time is up before it could be sent"
+        case TransportError(progress=WireProgress.NOT_SENT) | APIError(status=429):
             return None
-        if failure.progress is WireProgress.MAYBE_SENT:
-            if not once:
-                return None
+        case TransportError(progress=WireProgress.MAYBE_SENT):
             reason = "it may have been sent, and a second send could do harm"
-            return Decision(retry=False, reason=reason, outcome_unknown=True)
-    elif isinstance(failure, APIError):
-        if failure.status == TOO_MANY_REQUESTS:
-            return None
-        if failure.status in _TRANSIENT_STATUSES:
+            return Decision(retry=False, reason=reason, outcome_unknown=True) if once else None
+        case APIError(status=status) if status in _TRANSIENT_STATUSES:
             if not once:
                 return None
-            reason = f"{failure.status} can come after the work was done, and a second send could do harm"
-            return Decision(retry=False, reason=reason)
-    return Decision(retry=False, reason="another attempt would end the same way")
+            reason = f"{status} can come after the work was done, and a second send could do harm"
+        case _:
+            reason = "another attempt would end the same way"
+    return Decision(retry=False, reason=reason)
 
 
 def _why(failure: PeakaError) -> str:

@@ -200,7 +200,10 @@ class Telemetry:
         return attributes
 
     def inject(self, headers: MutableMapping[str, str], context: Context) -> None:
-        self._propagator.inject(headers, context=context)
+        """Put the trace context into an attempt's headers."""
+        carrier: dict[str, str] = {}
+        self._propagator.inject(carrier, context=context)  # pyright: ignore[reportArgumentType] - its own default
+        headers.update(carrier)
 
 
 @final

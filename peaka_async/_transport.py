@@ -291,17 +291,16 @@ class Transport:
         return decided
 
     async def _send_attempt(self, call: _Call) -> Answer:
-        """Add: the pause that a 429 asked for, the attempt's span, metric and ledger line, what its status means."""
+        """Add: the pause that a 429 asked for, and the attempt's span, metric and ledger line."""
         await self._pass_gate(call)
         telemetry = self.shared.telemetry
         span = telemetry.start_attempt(call.request, call.span, call.target, call.attempts)
         wire = Wire(call.timeouts.attempt)
         started = monotonic()
-        answer: Answer | None = None
         error: BaseException | None = None
         try:
             answer = await self._send_once(call, wire, span)
-            error = self._objection(call, answer)
+            self._check(call, answer)
         except BaseException as failure:
             error = failure
             raise
@@ -310,10 +309,8 @@ class Transport:
             call.sent = call.sent or wire.sent
             call.attempts += 1
             if error is not None or call.watched:
-                call.ledger.append(_ledger_line(call.attempts, wire, seconds, answer, error))
+                call.ledger.append(_ledger_line(call.attempts, wire, seconds, error))
             telemetry.ended_attempt(call.request, span, seconds, wire, error)
-        if error is not None:
-            raise error
         if answer.status in _REDIRECTS:
             return await self._send_attempt(call)
         return answer
@@ -323,7 +320,7 @@ class Transport:
         if not pause:
             return
         # Those who waited do not all start in the same instant.
-        pause += random.uniform(0.0, min(pause, _MAX_GATE_SPREAD))
+        pause += random.uniform(0.0, min(pause, _MAX_GATE_SPREAD))  # noqa: S311 - it protects nothing
         remaining = call.remaining()
         if remaining is not None and pause >= remaining:
             msg = (
@@ -335,28 +332,24 @@ class Transport:
             call.span.paused(pause)
         await asyncio.sleep(pause)
 
-    def _objection(self, call: _Call, answer: Answer) -> PeakaError | None:
-        """The error that a complete answer is; None where it is a success or a redirect that may be followed."""
+    def _check(self, call: _Call, answer: Answer) -> None:
+        """Raise the error that a complete answer is; a success passes, and a redirect that may be followed."""
         if answer.status < HTTPStatus.MULTIPLE_CHOICES:
-            return None
+            return
         if answer.status not in _REDIRECTS:
-            return error_of(call.request, answer, self._secret())
+            raise error_of(call.request, answer, self._secret())
         origin, target = self._redirected(call, answer)
-        if (
-            origin == self.shared.origin
-            and call.request.method == "GET"
-            and call.body is None
-            and call.hops < _MAX_REDIRECTS
-        ):
+        follow = origin == self.shared.origin and call.request.method == "GET" and call.body is None
+        if follow and call.hops < _MAX_REDIRECTS:
             call.hops += 1
             call.target = target
-            return None
+            return
         location = f"{origin}{target.partition('?')[0]}" if origin else None
         msg = (
-            f"HTTP {answer.status} points to {location or 'nowhere'} and was not followed: a redirect is not followed with "
-            "a body, to another origin or without end. Check base_url and zone."
+            f"HTTP {answer.status} points to {location or 'nowhere'} and was not followed: a redirect is not followed "
+            "with a body, to another origin or without end. Check base_url and zone."
         )
-        return RedirectBlockedError(msg, status=answer.status, location=location)
+        raise RedirectBlockedError(msg, status=answer.status, location=location)
 
     def _redirected(self, call: _Call, answer: Answer) -> tuple[str, str]:
         """Where a redirect points: origin, and path with query; empty where it names nothing usable."""
@@ -496,20 +489,21 @@ def checked_key(key: object) -> str:
     return key
 
 
-def _ledger_line(
-    number: int, wire: Wire, seconds: float, answer: Answer | None, error: BaseException | None
-) -> Attempt:
-    if answer is not None:
+def _ledger_line(number: int, wire: Wire, seconds: float, error: BaseException | None) -> Attempt:
+    head = wire.head
+    if isinstance(error, TransportError):
+        progress = error.progress
+    elif head is not None:
         progress = WireProgress.ANSWERED
     else:
-        progress = getattr(error, "progress", WireProgress.MAYBE_SENT if wire.sent else WireProgress.NOT_SENT)
+        progress = WireProgress.MAYBE_SENT if wire.sent else WireProgress.NOT_SENT
     return Attempt(
         number=number,
         progress=progress,
-        status=None if wire.head is None else wire.head.status,
+        status=None if head is None else head.status,
         error=None if error is None else type(error).__name__,
         duration=seconds,
-        request_id=None if answer is None else request_id(answer),
+        request_id=None if head is None else request_id(head.headers, error),
     )
 
 

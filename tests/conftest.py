@@ -13,7 +13,7 @@ from aiohttp import ClientResponse
 
 
 def _let_aioresponses_work() -> None:
-    """aioresponses 0.7.9 makes its answers without `stream_writer`, which aiohttp 3.14 requires."""
+    """Aioresponses 0.7.9 makes its answers without `stream_writer`, which aiohttp 3.14 requires."""
     known = inspect.signature(ClientResponse.__init__).parameters
     if "stream_writer" not in known or "stream_writer" in inspect.getsource(aioresponses.core):
         return

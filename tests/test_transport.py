@@ -32,8 +32,8 @@ from peaka_async import (
     BadRequestError,
     ConfigurationError,
     ConflictError,
-    Connection,
     ConnectError,
+    Connection,
     ConnectionRequest,
     DecodeError,
     NotFoundError,
@@ -149,7 +149,7 @@ async def test_what_the_credential_callable_raises_is_the_applications_own(serve
     """Errors of the application's callable pass through, and nothing is sent."""
 
     async def credential():
-        raise LookupError("vault")  # noqa: EM101, TRY003
+        raise LookupError("vault")
 
     async with PeakaClient(credential, base_url=server.base_url) as peaka:
         with pytest.raises(LookupError):
@@ -196,7 +196,7 @@ async def test_maybe_sent_is_retried_where_that_does_no_harm(server, peaka, beha
 
 @pytest.mark.parametrize("behaviour", MAYBE_SENT.values(), ids=MAYBE_SENT)
 async def test_maybe_sent_is_never_repeated_for_once(server, peaka, behaviour):
-    """A ONCE operation that may have been sent ends at once, in an error that says that nobody knows."""
+    """A ONCE operation that may have been sent ends at once, in an error that says nobody knows."""
     server.script(behaviour)
 
     error = await failure_of(once(peaka))
@@ -289,7 +289,7 @@ async def test_transient_statuses_are_retried_where_that_does_no_harm(server, pe
 @pytest.mark.parametrize("status", TRANSIENT)
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "0"}])
 async def test_transient_statuses_end_a_once_call(server, peaka, status, headers):
-    """A ONCE operation is not repeated after them, not even with Retry-After: a gateway can answer it after forwarding."""
+    """A ONCE operation is not repeated after them, Retry-After or not: a gateway can answer after forwarding."""
     server.script(answer(status, {}, headers))
 
     error = await failure_of(once(peaka))
@@ -651,8 +651,8 @@ async def test_cancellation_passes_and_says_that_it_was_sent(server, peaka, beha
 
 
 async def test_a_thousand_calls_through_faults_each_end_once(server):
-    """Whatever the wire does, a callback is sent once and ends in a Connection or one typed error; nothing stays open."""
-    chance = random.Random(20)  # noqa: S311
+    """Whatever the wire does, a callback is sent once and ends in one outcome; nothing stays open."""
+    chance = random.Random(20)
     faults = [
         reset(after="head"),
         reset(after="body"),

@@ -34,9 +34,8 @@ class Moment(enum.Enum):
 class Fault:
     """One thing that goes wrong.
 
-    With `status` the server answers that instead; with `close` it ends the connection; with `hang` it says nothing for so
-    many seconds; with `drip` it sends the body of its good answer a byte every so many seconds; with `delay` it is
-    merely slow. Without any of them it goes silent.
+    With `status` the server answers that instead; with `close` it ends the connection; with `hang` it says nothing for
+    so many seconds; with `drip` it sends its good answer a byte every so many seconds; with `delay` it is merely slow.
     """
 
     moment: Moment = Moment.BEFORE_WORK

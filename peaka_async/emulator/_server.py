@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import secrets
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self, cast
 
@@ -187,7 +187,7 @@ async def _framework_errors(
         if error.status < 400:  # noqa: PLR2004
             raise
         body = {
-            "timestamp": datetime.datetime.now(datetime.UTC).isoformat(),
+            "timestamp": datetime.now(UTC).isoformat(),
             "path": request.path,
             "status": error.status,
             "error": error.reason,

@@ -8,8 +8,8 @@ from peaka_async.models.connections import (
     Credential,
     DatabaseCredential,
     FieldType,
-    OAuth2Credential,
     Oauth2Callback,
+    OAuth2Credential,
     PersonalAccessTokenCredential,
     TokenCredential,
 )

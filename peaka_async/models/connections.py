@@ -142,6 +142,12 @@ class ConnectionConfiguration:
     documentation_url: str | None = None
 
 
+def _check_query(_: object, __: attrs.Attribute[str], value: str) -> None:
+    if not isinstance(value, str) or not value:
+        msg = "Oauth2Callback: query_parameters must be the redirect's raw query, a str that is not empty."
+        raise ConfigurationError(msg)
+
+
 @attrs.frozen(repr=False)
 class Oauth2Callback:
     """The query string that the provider's redirect carried, to be posted byte for byte.
@@ -149,13 +155,7 @@ class Oauth2Callback:
     Make it with `from_redirect`, or give `query_parameters` the raw query without its `?`.
     """
 
-    query_parameters: str = attrs.field(repr=False)
-
-    @query_parameters.validator
-    def _is_a_query(self, _: object, value: object) -> None:
-        if not isinstance(value, str) or not value:
-            msg = "Oauth2Callback: query_parameters must be the redirect's raw query, a str that is not empty."
-            raise ConfigurationError(msg)
+    query_parameters: str = attrs.field(repr=False, validator=_check_query)
 
     @classmethod
     def from_redirect(
@@ -180,15 +180,10 @@ class Oauth2Callback:
         """
         if len(redirect) > max_bytes:
             raise _invalid(f"it is longer than {max_bytes} bytes")
-        try:
-            raw = redirect.encode() if isinstance(redirect, str) else bytes(redirect)
-            text = raw.decode()
-        except UnicodeError:
-            # Raised outside of the handler: the original error holds the whole redirect.
-            text = None
+        text = _decoded(redirect)
         if text is None:
             raise _invalid("it is not UTF-8")
-        if len(raw) > max_bytes:
+        if len(text.encode()) > max_bytes:
             raise _invalid(f"it is longer than {max_bytes} bytes")
         if _CONTROL.search(text):
             raise _invalid("it holds a control character")
@@ -233,6 +228,15 @@ class Oauth2Callback:
 
     def __repr__(self) -> str:
         return f"Oauth2Callback(<{len(self.query_parameters)} characters>)"
+
+
+def _decoded(redirect: str | bytes) -> str | None:
+    """The redirect as text that UTF-8 can carry; None where it is not."""
+    try:
+        return redirect.encode().decode() if isinstance(redirect, str) else bytes(redirect).decode()
+    except UnicodeError:
+        # The original error holds the whole redirect, so it goes no further.
+        return None
 
 
 def _invalid(problem: str) -> InvalidRedirect:

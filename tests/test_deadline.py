@@ -1,0 +1,78 @@
+"""Time limits under one timer behave as asyncio.timeout does."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from peaka_async._deadline import Deadlines
+
+
+async def limited(deadlines, seconds, work):
+    """How work ended: its value, 'expired', or the caller's cancellation."""
+    loop = asyncio.get_running_loop()
+    limit = deadlines.enter(None if seconds is None else loop.time() + seconds)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if deadlines.caught(limit):
+            return "expired"
+        raise
+    finally:
+        deadlines.leave(limit)
+
+
+@pytest.fixture
+async def deadlines():
+    deadlines = Deadlines(asyncio.get_running_loop())
+    yield deadlines
+    deadlines.close()
+
+
+async def test_limits_pass_each_at_its_time(deadlines):
+    """A shorter limit that is entered later passes first; None never does; a task goes on after its limit."""
+    order = []
+
+    async def one(name, seconds, work):
+        order.append((name, await limited(deadlines, seconds, asyncio.sleep(work, "done"))))
+
+    await asyncio.gather(one("long", 0.12, 9), one("short", 0.04, 9), one("none", None, 0.16), one("quick", 9, 0.01))
+
+    assert order == [("quick", "done"), ("short", "expired"), ("long", "expired"), ("none", "done")]
+
+
+async def test_a_limit_can_be_moved(deadlines):
+    """A limit set further off does not pass at its first time, and one set nearer passes then."""
+    loop = asyncio.get_running_loop()
+
+    async def moved(first, second):
+        limit = deadlines.enter(loop.time() + first)
+        deadlines.move(limit, loop.time() + second)
+        started = loop.time()
+        try:
+            await asyncio.sleep(0.2)
+        except asyncio.CancelledError:
+            assert deadlines.caught(limit)
+        finally:
+            deadlines.leave(limit)
+        return round(loop.time() - started, 1)
+
+    assert await asyncio.gather(moved(0.02, 9), moved(9, 0.1)) == [0.2, 0.1]
+
+
+async def test_the_callers_cancellation_is_not_a_limit(deadlines):
+    """Cancelled from outside, the task ends cancelled, even in the same turn as the limit passes."""
+    task = asyncio.create_task(limited(deadlines, 0.02, asyncio.sleep(9)))
+    await asyncio.sleep(0.01)
+    asyncio.get_running_loop().call_later(0.01, task.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert task.cancelled()
+
+
+async def test_nothing_is_left_over(deadlines):
+    """Limits that were left hold nothing."""
+    await asyncio.gather(*(limited(deadlines, 9, asyncio.sleep(0)) for _ in range(50)))
+
+    assert len(deadlines._limits) == 0
