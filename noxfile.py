@@ -74,6 +74,7 @@ def bench(session: nox.Session) -> None:
     """Measure a full call against the same call by hand."""
     session.install(".[speedups]", *group("bench"))
     session.run("python", "benchmarks/call.py", *session.posargs)
+    session.run("python", "benchmarks/imports.py")
 
 
 @nox.session(python=THIS_PYTHON)

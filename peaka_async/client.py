@@ -158,7 +158,7 @@ class PeakaClient:
     def _assemble(self, transport: Transport) -> None:
         self._transport = transport
         send = transport.send
-        self.connections = Connections(send)
+        self.connections: Connections = Connections(send)
 
     async def request(
         self,

@@ -253,7 +253,7 @@ class APIError(PeakaError):
         self.status = status
         self.error = error
         self.error_code = error_code
-        self.headers = dict(headers or {})
+        self.headers: dict[str, str] = dict(headers or {})
         self.body = body
         self.retry_after = retry_after
         self._redacted_body = body if redacted_body is None else redacted_body
@@ -334,7 +334,7 @@ class DecodeError(PeakaError):
         super().__init__(message, operation=operation, attempts=attempts)
         self.status = status
         self.path = path
-        self.headers = dict(headers or {})
+        self.headers: dict[str, str] = dict(headers or {})
         self.body = body
 
     def __reduce__(self) -> tuple[Any, ...]:

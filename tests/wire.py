@@ -2,27 +2,38 @@
 
 ```python
 async with ScriptedServer() as server:
-    server.script(reset_after_body(), answer())
+    server.script(reset(after="body"), answer())
 ```
 
-Each request takes the next behaviour of the script; when it is used up, every request gets the default answer.
+Each request takes the next behaviour of the script; when it is used up, every request gets the default answer. What
+happens `after="accept"` needs no request: the connection that finds it next in the script takes it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gzip
 import json
+import selectors
 import socket
+import ssl
 import struct
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
 CONNECTION = {"id": "6243f42a", "name": "exampleOauth2Connection", "type": "google_analytics"}
+CONNECTION_JSON = json.dumps(CONNECTION).encode()
+JSON = "application/json"
 
-HANG = 3600.0
+HOST = "127.0.0.1"
+CERTIFICATE = Path(__file__).parent / "fixtures" / "loopback.pem"
+"""A certificate for loopback with its key, valid for a hundred years; it protects nothing but these tests."""
 
 
 @dataclass
@@ -32,9 +43,41 @@ class Seen:
     method: str
     target: str
     headers: dict[str, str]
+    """Names in lower case; of a repeated header the last."""
+    raw_headers: list[tuple[str, str]]
+    """Every header as it came, in its order."""
     connection: int
+    """The number of its connection, from 1."""
+    arrived: float
+    """When its head was read, on the monotonic clock."""
     body: bytes = b""
     complete: bool = False
+    """Whether the body was read to its end."""
+
+    @classmethod
+    def of(cls, head: bytes, connection: int) -> Seen:
+        first, *lines = head.decode("latin-1").split("\r\n")
+        method, target, *_ = [*first.split(" "), "", ""]
+        fields = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines if line)]
+        return cls(
+            method, target, {name.lower(): value for name, value in fields}, fields, connection, time.monotonic()
+        )
+
+
+class Protocol(asyncio.StreamReaderProtocol):
+    """Tells when the client has gone, even while nobody reads."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        super().__init__(reader)
+        self.gone = asyncio.Event()
+
+    def eof_received(self) -> bool | None:
+        self.gone.set()
+        return super().eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.gone.set()
+        super().connection_lost(exc)
 
 
 @dataclass
@@ -43,23 +86,28 @@ class Exchange:
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    gone: asyncio.Event
     seen: Seen
 
     async def read_body(self) -> None:
-        length = int(self.seen.headers.get("content-length", "0"))
+        if self.seen.complete:
+            return
         if self.seen.headers.get("transfer-encoding", "").lower() == "chunked":
-            self.seen.body = await self._chunks()
-        elif length:
-            self.seen.body = await self.reader.readexactly(length)
+            while size := int((await self.reader.readuntil(b"\r\n")).strip(), 16):
+                await self._read(size)
+                await self.reader.readexactly(2)
+            await self.reader.readuntil(b"\r\n")
+        else:
+            await self._read(int(self.seen.headers.get("content-length", "0")))
         self.seen.complete = True
 
-    async def _chunks(self) -> bytes:
-        body = b""
-        while size := int((await self.reader.readline()).strip() or b"0", 16):
-            body += await self.reader.readexactly(size)
-            await self.reader.readline()
-        await self.reader.readline()
-        return body
+    async def _read(self, size: int) -> None:
+        while size:
+            data = await self.reader.read(size)
+            if not data:
+                raise ConnectionResetError(errno.ECONNRESET, "the client left before the end of its body")
+            self.seen.body += data
+            size -= len(data)
 
     async def send(self, data: bytes) -> None:
         self.writer.write(data)
@@ -67,13 +115,31 @@ class Exchange:
 
     def reset(self) -> None:
         """Close with RST instead of FIN."""
-        sock = self.writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        _linger_not(self.writer.get_extra_info("socket"))
         self.writer.transport.abort()
+
+
+def _linger_not(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 Behaviour = Callable[[Exchange], Awaitable[bool | None]]
 """Answers a request; False ends the connection."""
+
+
+@dataclass(frozen=True)
+class AtAccept:
+    """What happens to a connection before anything is read from it."""
+
+    reset: bool
+
+    async def __call__(self, exchange: Exchange) -> bool:
+        """Do the same to a connection that was accepted long before."""
+        if self.reset:
+            exchange.reset()
+        else:
+            await exchange.gone.wait()
+        return False
 
 
 def head(status: int, headers: dict[str, str]) -> bytes:
@@ -81,16 +147,20 @@ def head(status: int, headers: dict[str, str]) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
+def _json_head(status: int, size: int) -> bytes:
+    return head(status, {"Content-Type": JSON, "Content-Length": str(size)})
+
+
 def answer(
-    status: int = 200, body: object = CONNECTION, headers: dict[str, str] | None = None, **kind: str
+    status: int = 200, body: object = CONNECTION, headers: dict[str, str] | None = None, content_type: str = JSON
 ) -> Behaviour:
     """A well-formed answer; a body that is not bytes is sent as JSON."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    fields = {"Content-Type": kind.get("content_type", "application/json"), "Content-Length": str(len(data))}
+    fields = {"Content-Type": content_type, "Content-Length": str(len(data)), **(headers or {})}
 
     async def behave(exchange: Exchange) -> None:
         await exchange.read_body()
-        await exchange.send(head(status, {**fields, **(headers or {})}) + data)
+        await exchange.send(head(status, fields) + data)
 
     return behave
 
@@ -104,19 +174,28 @@ def redirect(status: int, location: str) -> Behaviour:
     return answer(status, b"", {"Location": location})
 
 
-def hang(*, after: str) -> Behaviour:
-    """Say nothing, from the moment of `after`: head (before the body is read) or body."""
+def retry_after(status: int, value: str, header: str = "Retry-After") -> Behaviour:
+    return answer(status, {"message": "later"}, {header: value})
 
-    async def behave(exchange: Exchange) -> None:
+
+def hang(*, after: Literal["accept", "head", "body"]) -> Behaviour:
+    """Say nothing until the client goes, from the moment of `after`; `accept` and `head` leave the rest unread."""
+    if after == "accept":
+        return AtAccept(reset=False)
+
+    async def behave(exchange: Exchange) -> bool:
         if after == "body":
             await exchange.read_body()
-        await asyncio.sleep(HANG)
+        await exchange.gone.wait()
+        return False
 
     return behave
 
 
-def reset(*, after: str) -> Behaviour:
-    """Reset the connection, from the moment of `after`: head or body."""
+def reset(*, after: Literal["accept", "head", "body"]) -> Behaviour:
+    """Reset the connection, from the moment of `after`."""
+    if after == "accept":
+        return AtAccept(reset=True)
 
     async def behave(exchange: Exchange) -> bool:
         if after == "body":
@@ -128,6 +207,8 @@ def reset(*, after: str) -> Behaviour:
 
 
 def close_after_body() -> Behaviour:
+    """The end of the connection in place of an answer."""
+
     async def behave(exchange: Exchange) -> bool:
         await exchange.read_body()
         return False
@@ -146,57 +227,106 @@ def answer_then_close() -> Behaviour:
     return behave
 
 
-def drip(interval: float, body: bytes = json.dumps(CONNECTION).encode(), status: int = 200) -> Behaviour:
-    """The head at once, the body a byte at a time."""
+def early_answer(status: int = 413) -> Behaviour:
+    """An answer before the body was read; what still comes is thrown away until the client goes."""
+    body = b'{"message":"too large"}'
+
+    async def behave(exchange: Exchange) -> bool:
+        await exchange.send(
+            head(status, {"Content-Type": JSON, "Content-Length": str(len(body)), "Connection": "close"}) + body
+        )
+        exchange.writer.write_eof()
+        while await exchange.reader.read(65536):
+            pass
+        return False
+
+    return behave
+
+
+def informational(then: Behaviour, status: int = 103) -> Behaviour:
+    """An interim answer, and then the real one."""
+
+    async def behave(exchange: Exchange) -> bool | None:
+        await exchange.read_body()
+        await exchange.send(head(status, {"Link": "</style.css>; rel=preload"}))
+        return await then(exchange)
+
+    return behave
+
+
+def drip(interval: float, body: bytes = CONNECTION_JSON, status: int = 200, chunk: int = 1) -> Behaviour:
+    """The head at once, the body a little at a time."""
 
     async def behave(exchange: Exchange) -> None:
         await exchange.read_body()
-        await exchange.send(head(status, {"Content-Type": "application/json", "Content-Length": str(len(body))}))
-        for byte in body:
-            await asyncio.sleep(interval)
-            await exchange.send(bytes([byte]))
+        await exchange.send(_json_head(status, len(body)))
+        await _dripped(exchange, body, interval, chunk)
+
+    return behave
+
+
+def drip_head(interval: float, chunk: int = 1) -> Behaviour:
+    """A whole good answer, a little at a time from its first byte."""
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.read_body()
+        await _dripped(exchange, _json_head(200, len(CONNECTION_JSON)) + CONNECTION_JSON, interval, chunk)
+
+    return behave
+
+
+async def _dripped(exchange: Exchange, data: bytes, interval: float, chunk: int) -> None:
+    for start in range(0, len(data), chunk):
+        await asyncio.sleep(interval)
+        await exchange.send(data[start : start + chunk])
+
+
+def _cut_off(*parts: bytes) -> Behaviour:
+    """These bytes, and then the end of the connection."""
+
+    async def behave(exchange: Exchange) -> bool:
+        await exchange.read_body()
+        await exchange.send(b"".join(parts))
+        return False
 
     return behave
 
 
 def truncated(status: int = 200) -> Behaviour:
     """Half of the body that the head announces, then the end."""
-    body = json.dumps(CONNECTION).encode()
+    return _cut_off(_json_head(status, len(CONNECTION_JSON)), CONNECTION_JSON[: len(CONNECTION_JSON) // 2])
 
-    async def behave(exchange: Exchange) -> bool:
-        await exchange.read_body()
-        await exchange.send(head(status, {"Content-Type": "application/json", "Content-Length": str(len(body))}))
-        await exchange.send(body[: len(body) // 2])
-        return False
 
-    return behave
+def broken_chunk() -> Behaviour:
+    """A chunked body whose second chunk has a size that is no number."""
+    first = CONNECTION_JSON[:10]
+    return _cut_off(
+        head(200, {"Content-Type": JSON, "Transfer-Encoding": "chunked"}),
+        f"{len(first):x}\r\n".encode() + first + b"\r\n",
+        b"zz\r\n" + CONNECTION_JSON[10:] + b"\r\n0\r\n\r\n",
+    )
 
 
 def garbage() -> Behaviour:
-    async def behave(exchange: Exchange) -> bool:
-        await exchange.read_body()
-        await exchange.send(b"220 mail.example ESMTP\r\n\r\n")
-        return False
-
-    return behave
+    """What another protocol would answer."""
+    return _cut_off(b"220 mail.example ESMTP\r\n\r\n")
 
 
 def oversize(size: int, *, chunked: bool = False, zipped: bool = False, status: int = 200) -> Behaviour:
     """A body of this many bytes: announced, chunked, or as a small gzip body that grows to it."""
     data = b'"' + b"x" * (size - 2) + b'"'
+    headers = {"Content-Type": JSON}
     if zipped:
         data = gzip.compress(data)
+        headers["Content-Encoding"] = "gzip"
 
-    async def behave(exchange: Exchange) -> bool:
+    async def behave(exchange: Exchange) -> None:
         await exchange.read_body()
-        headers = {"Content-Type": "application/json"} | ({"Content-Encoding": "gzip"} if zipped else {})
-        with contextlib.suppress(ConnectionError):
-            if chunked:
-                await exchange.send(head(status, {**headers, "Transfer-Encoding": "chunked"}))
-                await exchange.send(f"{len(data):x}\r\n".encode() + data + b"\r\n0\r\n\r\n")
-            else:
-                await exchange.send(head(status, {**headers, "Content-Length": str(len(data))}) + data)
-        return True
+        if chunked:
+            await exchange.send(head(status, {**headers, "Transfer-Encoding": "chunked"}))
+            await exchange.send(f"{len(data):x}\r\n".encode() + data + b"\r\n0\r\n\r\n")
+        else:
+            await exchange.send(head(status, {**headers, "Content-Length": str(len(data))}) + data)
 
     return behave
 
@@ -209,75 +339,220 @@ def delayed(seconds: float, then: Behaviour) -> Behaviour:
     return behave
 
 
+def held(until: asyncio.Event, then: Behaviour) -> Behaviour:
+    """The request is read whole, and answered when the test says so."""
+
+    async def behave(exchange: Exchange) -> bool | None:
+        await exchange.read_body()
+        await until.wait()
+        return await then(exchange)
+
+    return behave
+
+
 @dataclass
 class ScriptedServer:
-    """The server; `requests` is what it saw, `connections` how many were made."""
+    """The server; `requests` is what it saw, `connections` how many were accepted."""
 
-    ssl: object = None
+    tls: bool = False
+    idle_timeout: float | None = None
+    """Seconds after which a connection without a request is closed."""
+    backlog: int = 128
     requests: list[Seen] = field(default_factory=list)
     connections: int = 0
     port: int = 0
     default: Behaviour = field(default_factory=answer)
     _script: deque[Behaviour] = field(default_factory=deque)
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    _server: asyncio.Server | None = None
+    _live: dict[asyncio.Task[None], asyncio.Event] = field(default_factory=dict)
+    _unread: list[socket.socket] = field(default_factory=list)
+    _listener: socket.socket | None = None
+    _server_context: ssl.SSLContext | None = None
+    _failures: list[Exception] = field(default_factory=list)
+
+    @property
+    def host(self) -> str:
+        return HOST
+
+    @property
+    def origin(self) -> str:
+        return f"{'https' if self.tls else 'http'}://{HOST}:{self.port}"
 
     @property
     def base_url(self) -> str:
-        return f"{'https' if self.ssl else 'http'}://127.0.0.1:{self.port}/api/v1"
+        return f"{self.origin}/api/v1"
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext:
+        """What a client needs to trust the server's certificate."""
+        return ssl.create_default_context(cafile=CERTIFICATE)
 
     @property
     def open_connections(self) -> int:
-        return len(self._tasks)
+        """Connections that neither side has closed; one that nobody reads counts until the server ends it."""
+        return len(self._unread) + sum(not gone.is_set() for gone in self._live.values())
 
     def script(self, *behaviours: Behaviour) -> None:
         self._script.extend(behaviours)
 
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until what the server saw fulfils the condition.
+
+        Raises:
+            TimeoutError: it did not within 5 seconds.
+        """
+        async with asyncio.timeout(5):
+            while not condition():
+                await asyncio.sleep(0.001)
+
+    async def seen(self, number: int = 1) -> None:
+        """Wait until this many requests were read to their end."""
+        await self.until(lambda: sum(seen.complete for seen in self.requests) >= number)
+
     async def __aenter__(self) -> ScriptedServer:
+        if self.tls:
+            self._server_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            self._server_context.load_cert_chain(CERTIFICATE)
         await self.listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.refuse()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.close_connections()
+        if self._failures:
+            raise self._failures[0]
 
     async def listen(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=self.ssl)
-        self.port = self._server.sockets[0].getsockname()[1]
+        """Take connections: at the start, or again on the same port after `refuse`."""
+        self._listener = socket.socket()
+        self._listener.settimeout(0)
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind((HOST, self.port))
+        self._listener.listen(self.backlog)
+        self.port = self._listener.getsockname()[1]
+        self.start_accepting()
 
     def refuse(self) -> None:
         """Refuse connections from now on; `listen` takes them again, on the same port."""
-        self._server.close()
+        if self._listener is not None:
+            self.stop_accepting()
+            self._listener.close()
+            self._listener = None
+
+    def start_accepting(self) -> None:
+        assert self._listener is not None
+        asyncio.get_running_loop().add_reader(self._listener, self._take)
+
+    def stop_accepting(self) -> None:
+        """Leave new connections to the kernel's backlog, as a process does that is too busy to accept."""
+        assert self._listener is not None
+        asyncio.get_running_loop().remove_reader(self._listener)
 
     async def close_connections(self) -> None:
-        """End all idle connections, as a server that restarts."""
-        for task in list(self._tasks):
+        """End all connections at once, as a server that restarts."""
+        for sock in self._unread:
+            sock.close()
+        self._unread.clear()
+        for task in list(self._live):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._live, return_exceptions=True)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        task = asyncio.current_task()
-        self._tasks.add(task)
-        try:
-            await self._serve(reader, writer, self.connections)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass
-        finally:
-            self._tasks.discard(task)
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+    def _take(self) -> None:
         while True:
-            lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-            method, target, _ = lines[0].split(" ")
-            fields = (line.partition(":") for line in lines[1:] if line)
-            seen = Seen(method, target, {name.lower(): value.strip() for name, _, value in fields}, number)
-            self.requests.append(seen)
-            behave = self._script.popleft() if self._script else self.default
-            if await behave(Exchange(reader, writer, seen)) is False:
+            try:
+                sock, _ = self._listener.accept()
+            except BlockingIOError:
                 return
+            sock.settimeout(0)
+            self.connections += 1
+            if self._script and isinstance(self._script[0], AtAccept):
+                self._leave(sock, self._script.popleft())
+            else:
+                gone = asyncio.Event()
+                self._live[asyncio.create_task(self._accept(sock, self.connections, gone))] = gone
+
+    def _leave(self, sock: socket.socket, behaviour: AtAccept) -> None:
+        if behaviour.reset:
+            _linger_not(sock)
+            sock.close()
+        else:
+            self._unread.append(sock)
+
+    async def _accept(self, sock: socket.socket, number: int, gone: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        protocol = Protocol(reader)
+        protocol.gone = gone
+        writer = None
+        try:
+            transport, _ = await loop.connect_accepted_socket(
+                lambda: protocol, sock, ssl=self._server_context, ssl_shutdown_timeout=1 if self.tls else None
+            )
+            writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+            await self._serve(reader, writer, gone, number)
+            writer.close()
+            await writer.wait_closed()
+        except (OSError, asyncio.IncompleteReadError):
+            pass  # the client left, was idle for too long, or refused the certificate
+        except Exception as error:  # noqa: BLE001 - told at the end, where the test hears it
+            self._failures.append(error)
+        finally:
+            gone.set()
+            await _ended(writer, sock)
+            self._live.pop(asyncio.current_task())
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gone: asyncio.Event, number: int
+    ) -> None:
+        while True:
+            seen = await self._request(reader, number)
+            behave = self._script.popleft() if self._script else self.default
+            if await behave(Exchange(reader, writer, gone, seen)) is False:
+                return
+
+    async def _request(self, reader: asyncio.StreamReader, number: int) -> Seen:
+        try:
+            async with asyncio.timeout(self.idle_timeout):
+                head = await reader.readuntil(b"\r\n\r\n")
+        except asyncio.IncompleteReadError as error:
+            if error.partial:
+                self.requests.append(Seen.of(error.partial, number))
+            raise
+        seen = Seen.of(head, number)
+        self.requests.append(seen)
+        return seen
+
+
+async def _ended(writer: asyncio.StreamWriter | None, sock: socket.socket) -> None:
+    """The connection's last turn: no hung client and no TLS farewell is waited for."""
+    if writer is None:
+        sock.close()
+        return
+    writer.transport.abort()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+def unused_port() -> int:
+    """A port of loopback on which nobody listens."""
+    with socket.socket() as sock:
+        sock.bind((HOST, 0))
+        return sock.getsockname()[1]
+
+
+@contextlib.contextmanager
+def unanswered_port() -> Iterator[int]:
+    """A port of loopback where a connect neither succeeds nor fails: its backlog is full and nobody accepts."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind((HOST, 0))
+        listener.listen(0)
+        selector = stack.enter_context(selectors.DefaultSelector())
+        connected = True
+        while connected:
+            filler = stack.enter_context(socket.socket())
+            filler.settimeout(0)
+            filler.connect_ex(listener.getsockname())
+            selector.register(filler, selectors.EVENT_WRITE)
+            connected = bool(selector.select(0.2))
+            selector.unregister(filler)
+        yield listener.getsockname()[1]

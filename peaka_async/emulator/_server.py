@@ -63,11 +63,11 @@ class Emulator:
         if host not in _LOOPBACK:
             msg = "The emulator listens on loopback only: it hands out connections to whoever asks."
             raise ConfigurationError(msg)
-        self.api_key = f"pk-partner-{secrets.token_hex(8)}"
-        self.project_key = f"pk-project-{secrets.token_hex(8)}"
+        self.api_key: str = f"pk-partner-{secrets.token_hex(8)}"
+        self.project_key: str = f"pk-project-{secrets.token_hex(8)}"
         self.project_id = "mtKDhe1U"
-        self.faults = Faults()
-        self.provider = Provider(code_seconds=code_seconds)
+        self.faults: Faults = Faults()
+        self.provider: Provider = Provider(code_seconds=code_seconds)
         self.requests: deque[Received] = deque(maxlen=_LEDGER_LENGTH)
         self._connections = Connections(self.provider)
         self._host, self._port = host, port
