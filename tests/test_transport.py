@@ -6,12 +6,10 @@ import asyncio
 import gc
 import random
 import socket
-import ssl
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-import trustme
 from wire import (
     CONNECTION,
     ScriptedServer,
@@ -495,18 +493,18 @@ async def test_an_error_status_is_known_even_where_its_body_hangs(server, peaka)
     assert (type(error), error.status, len(server.requests)) == (BadRequestError, 400, 1)
 
 
-async def test_a_server_that_does_not_accept_was_not_sent(peaka):
+async def test_a_server_that_does_not_accept_was_not_sent():
     """A connect that hangs ends after the connect limit, as unsent, whatever the operation."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
         fillers = [socket.socket() for _ in range(4)]
         for filler in fillers:
-            filler.setblocking(False)
+            filler.settimeout(0)
             filler.connect_ex(listener.getsockname())
         options = {"timeout": Timeouts(total=5, attempt=3, connect=0.1), "retry": RetryPolicy(attempts=2, backoff=0)}
-        async with PeakaClient(KEY, base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", **options) as peaka:
-            error = await failure_of(once(peaka))
+        async with PeakaClient(KEY, base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", **options) as waiting:
+            error = await failure_of(once(waiting))
         for filler in fillers:
             filler.close()
 
@@ -519,43 +517,35 @@ async def test_a_server_that_does_not_accept_was_not_sent(peaka):
 
 @pytest.fixture
 async def private():
-    """A server whose certificate is of a private CA, and the context that trusts it."""
-    authority = trustme.CA()
-    inside = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(inside)
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
-    async with ScriptedServer(ssl=inside) as server:
-        yield server, trusting
+    """A server whose certificate no public CA signed."""
+    async with ScriptedServer(tls=True) as server:
+        yield server
 
 
 async def test_a_private_ca_is_trusted_where_it_is_given(private):
     """An installation of one's own is reached over TLS, warm connections included."""
-    server, trusting = private
-    async with client(server, ssl=trusting) as peaka:
+    async with client(private, ssl=private.ssl_context) as peaka:
         done = [await once(peaka) for _ in range(3)]
 
-    assert (done, server.connections) == ([DONE] * 3, 1)
+    assert (done, private.connections) == ([DONE] * 3, 1)
 
 
 async def test_a_stale_tls_connection_is_noticed_too(private):
     """Session tickets in the socket's buffer do not look like an end, and an end is seen behind them."""
-    server, trusting = private
-    async with client(server, ssl=trusting) as peaka:
+    async with client(private, ssl=private.ssl_context) as peaka:
         for _ in range(5):
             await once(peaka)
-            await server.close_connections()
+            await private.close_connections()
 
-    assert (len(server.requests), server.connections) == (5, 5)
+    assert (len(private.requests), private.connections) == (5, 5)
 
 
 async def test_an_untrusted_certificate_is_told(private):
     """Nothing is sent to a server that cannot prove who it is, and the error says what to do."""
-    server, _ = private
-    async with client(server) as peaka:
+    async with client(private) as peaka:
         error = await failure_of(once(peaka))
 
-    assert (type(error), error.progress, server.requests) == (ConnectError, WireProgress.NOT_SENT, [])
+    assert (type(error), error.progress, private.requests) == (ConnectError, WireProgress.NOT_SENT, [])
     assert "certificate" in str(error)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import gzip
 import json
 import selectors
@@ -281,12 +282,12 @@ async def _dripped(exchange: Exchange, data: bytes, interval: float, chunk: int)
         await exchange.send(data[start : start + chunk])
 
 
-def _cut_off(*parts: bytes) -> Behaviour:
+def _cut_off(data: bytes) -> Behaviour:
     """These bytes, and then the end of the connection."""
 
     async def behave(exchange: Exchange) -> bool:
         await exchange.read_body()
-        await exchange.send(b"".join(parts))
+        await exchange.send(data)
         return False
 
     return behave
@@ -294,17 +295,22 @@ def _cut_off(*parts: bytes) -> Behaviour:
 
 def truncated(status: int = 200) -> Behaviour:
     """Half of the body that the head announces, then the end."""
-    return _cut_off(_json_head(status, len(CONNECTION_JSON)), CONNECTION_JSON[: len(CONNECTION_JSON) // 2])
+    return _cut_off(_json_head(status, len(CONNECTION_JSON)) + CONNECTION_JSON[: len(CONNECTION_JSON) // 2])
 
 
-def broken_chunk() -> Behaviour:
-    """A chunked body whose second chunk has a size that is no number."""
+def broken_chunk(pause: float = 0.02) -> Behaviour:
+    """A chunked body whose second chunk, after a pause, has a size that is no number."""
     first = CONNECTION_JSON[:10]
-    return _cut_off(
-        head(200, {"Content-Type": JSON, "Transfer-Encoding": "chunked"}),
-        f"{len(first):x}\r\n".encode() + first + b"\r\n",
-        b"zz\r\n" + CONNECTION_JSON[10:] + b"\r\n0\r\n\r\n",
-    )
+    begin = head(200, {"Content-Type": JSON, "Transfer-Encoding": "chunked"}) + b"%x\r\n%b\r\n" % (len(first), first)
+
+    async def behave(exchange: Exchange) -> bool:
+        await exchange.read_body()
+        await exchange.send(begin)
+        await asyncio.sleep(pause)
+        await exchange.send(b"zz\r\n" + CONNECTION_JSON[10:] + b"\r\n0\r\n\r\n")
+        return False
+
+    return behave
 
 
 def garbage() -> Behaviour:
@@ -468,7 +474,9 @@ class ScriptedServer:
                 self._leave(sock, self._script.popleft())
             else:
                 gone = asyncio.Event()
-                self._live[asyncio.create_task(self._accept(sock, self.connections, gone))] = gone
+                task = asyncio.create_task(self._accept(sock, self.connections, gone))
+                self._live[task] = gone
+                task.add_done_callback(functools.partial(self._forget, sock))
 
     def _leave(self, sock: socket.socket, behaviour: AtAccept) -> None:
         if behaviour.reset:
@@ -497,8 +505,15 @@ class ScriptedServer:
             self._failures.append(error)
         finally:
             gone.set()
-            await _ended(writer, sock)
-            self._live.pop(asyncio.current_task())
+            if writer is not None:
+                # No hung client and no TLS farewell is waited for.
+                writer.transport.abort()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+
+    def _forget(self, sock: socket.socket, task: asyncio.Task[None]) -> None:
+        sock.close()
+        del self._live[task]
 
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gone: asyncio.Event, number: int
@@ -520,16 +535,6 @@ class ScriptedServer:
         seen = Seen.of(head, number)
         self.requests.append(seen)
         return seen
-
-
-async def _ended(writer: asyncio.StreamWriter | None, sock: socket.socket) -> None:
-    """The connection's last turn: no hung client and no TLS farewell is waited for."""
-    if writer is None:
-        sock.close()
-        return
-    writer.transport.abort()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
 
 
 def unused_port() -> int:
