@@ -1,0 +1,110 @@
+"""Long lists, page by page; no I/O of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Generic, TypeVar, final
+
+import attrs
+
+from peaka_async.errors import ConfigurationError, DecodeError
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@final
+@attrs.frozen
+class ResultPage(Generic[T_co]):
+    """One page of a list.
+
+    Attributes:
+        items: what is on it, in the service's order.
+        resume_token: continues the list after this page, also later and in another process; None on the last page.
+    """
+
+    items: tuple[T_co, ...]
+    resume_token: str | None = None
+
+    def __iter__(self) -> Iterator[T_co]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@final
+class Pages(Generic[T_co]):
+    """A long list, fetched a page at a time while it is iterated.
+
+    `async for item in pages` gives the items, `async for page in pages.pages()` gives whole pages, each with the token
+    that continues after it. Nothing is sent before the iteration; each iteration begins anew.
+    """
+
+    __slots__ = ("_fetch", "_resume_token")
+
+    def __init__(
+        self, fetch: Callable[[str | None], Awaitable[ResultPage[T_co]]], *, resume_token: str | None = None
+    ) -> None:
+        self._fetch = fetch
+        self._resume_token = resume_token
+
+    def __aiter__(self) -> AsyncIterator[T_co]:
+        return self._items()
+
+    async def _items(self) -> AsyncIterator[T_co]:
+        async for page in self.pages():
+            for item in page.items:
+                yield item
+
+    async def pages(self) -> AsyncIterator[ResultPage[T_co]]:
+        """Give the pages one by one.
+
+        Raises:
+            DecodeError: the service names a page as its own successor: the list would never end.
+        """
+        token = self._resume_token
+        while True:
+            page = await self._fetch(token)
+            yield page
+            if page.resume_token is None:
+                return
+            if page.resume_token == token:
+                msg = "the service names a page as its own successor: the list would never end."
+                raise DecodeError(msg)
+            token = page.resume_token
+
+
+def made_token(kind: str, position: object) -> str:
+    """A token that says what it counts, so that a list cannot be resumed with another list's token."""
+    return f"{kind}:{position}"
+
+
+def read_token(kind: str, token: str | None) -> str | None:
+    """The position in a token; None where there is none, for the start of the list.
+
+    Raises:
+        ConfigurationError: the token was not made for this kind of list.
+    """
+    if token is None:
+        return None
+    found, separator, position = token.partition(":")
+    if found != kind or not separator or not position:
+        msg = f"the resume token is not one of this list: it must begin with {kind!r} and a colon. Nothing was sent."
+        raise ConfigurationError(msg)
+    return position
+
+
+def read_offset(kind: str, token: str | None) -> int:
+    """The offset in a token; 0 where there is none.
+
+    Raises:
+        ConfigurationError: the token was not made for this kind of list.
+    """
+    position = read_token(kind, token)
+    if position is None:
+        return 0
+    if not (position.isascii() and position.isdecimal()):
+        msg = f"the resume token is not one of this list: {kind!r} counts items. Nothing was sent."
+        raise ConfigurationError(msg)
+    return int(position)
