@@ -8,15 +8,14 @@ from typing import final
 import attrs
 
 
-@final
 @attrs.define(eq=False)
 class Limit:
     """A time limit for what one task does; entered and left by `Deadlines`."""
 
-    task: asyncio.Task[object]
-    cancelling: int
-    when: float | None
-    expired: bool = False
+    when: float | None = attrs.field(default=None, init=False)
+    expired: bool = attrs.field(default=False, init=False)
+    task: asyncio.Task[object] | None = attrs.field(default=None, init=False)
+    cancelling: int = attrs.field(default=0, init=False)
 
 
 @final
@@ -36,17 +35,15 @@ class Deadlines:
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = 0.0
 
-    def enter(self, when: float | None) -> Limit:
+    def enter(self, limit: Limit, when: float | None) -> None:
         """Limit the current task until `when`, on the loop's clock; None sets no limit."""
-        task = asyncio.current_task()
+        task = limit.task = asyncio.current_task()
         if task is None:
             msg = "a call wants a running task"
             raise RuntimeError(msg)
-        limit = Limit(task, task.cancelling(), when)
+        limit.cancelling = task.cancelling()
         self._limits[limit] = None
-        if when is not None and (self._timer is None or when < self._wakes_at):
-            self._wake_at(when)
-        return limit
+        self.move(limit, when)
 
     def move(self, limit: Limit, when: float | None) -> None:
         """Set another time for a limit that was entered and has not passed."""
@@ -60,7 +57,7 @@ class Deadlines:
     @staticmethod
     def caught(limit: Limit) -> bool:
         """Whether a CancelledError that came out of the limit is the limit's own, and not the caller's."""
-        return limit.expired and limit.task.uncancel() <= limit.cancelling
+        return limit.expired and limit.task is not None and limit.task.uncancel() <= limit.cancelling
 
     def close(self) -> None:
         if self._timer is not None:
@@ -86,6 +83,7 @@ class Deadlines:
                 continue
             limit.expired = True
             del self._limits[limit]
-            limit.task.cancel()
+            if limit.task is not None:
+                limit.task.cancel()
         if waiting:
             self._wake_at(min(waiting))

@@ -32,17 +32,16 @@ _CLOSED_BY_PEER = getattr(select, "POLLRDHUP", 0)
 
 @final
 @attrs.define(eq=False)
-class Wire:
-    """How far one attempt got: written where it happens, read where a failure is judged."""
+class Wire(Limit):
+    """How far one attempt got, and its time: written where it happens, read where a failure is judged."""
 
-    attempt_limit: float | None
+    attempt_limit: float | None = None
     """Seconds that the attempt may take once it has a connection."""
 
     deadline: float | None = None
     """When the call has to end, on the loop's clock."""
 
     deadlines: Deadlines | None = None
-    limit: Limit | None = None
     phase: str = "connect"
     sent: bool = False
     transport: asyncio.BaseTransport | None = None
@@ -57,8 +56,8 @@ class Wire:
 
     def limit_until(self, when: float | None) -> None:
         """Move the attempt's limit, on the loop's clock."""
-        if self.deadlines is not None and self.limit is not None:
-            self.deadlines.move(self.limit, when)
+        if self.deadlines is not None:
+            self.deadlines.move(self, when)
 
     @property
     def peer(self) -> tuple[str, int] | None:

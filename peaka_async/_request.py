@@ -6,7 +6,8 @@ import enum
 import functools
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Generic, Protocol, TypeVar, final
+from types import MappingProxyType
+from typing import Any, Generic, Protocol, TypeVar, final
 from urllib.parse import quote, urlencode
 
 import attrs
@@ -17,6 +18,8 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 QueryValue = str | int | bool | None
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _MAX_SEGMENT_CHARS = 2048
@@ -67,8 +70,8 @@ class Request(Generic[T_co]):
     template: str
     returns: type[T_co] = attrs.field(kw_only=True)
     safety: Safety = attrs.field(kw_only=True)
-    path: Mapping[str, str] = attrs.field(kw_only=True, factory=dict)
-    query: Mapping[str, QueryValue] = attrs.field(kw_only=True, factory=dict)
+    path: Mapping[str, str] = attrs.field(kw_only=True, default=_NOTHING)
+    query: Mapping[str, QueryValue] = attrs.field(kw_only=True, default=_NOTHING)
     body: object = attrs.field(kw_only=True, default=None, repr=False)
     server_timeout: float | None = attrs.field(kw_only=True, default=None)
 

@@ -153,7 +153,7 @@ class _Call:
         self.target = request.target()
         self.body = _encoded(request)
         self.span = span
-        self.ledger: list[Attempt] = []
+        self.ledger: tuple[Attempt, ...] = ()
         self.watched = captured.get() is not None
         self.attempts = 0
         self.sent = False
@@ -222,7 +222,7 @@ class Transport:
         telemetry.ended(request, span, monotonic() - started)
         found = captured.get()
         if found is not None:
-            found.append(RawResponse(value, answer.status, shown_headers(answer), tuple(call.ledger)))
+            found.append(RawResponse(value, answer.status, shown_headers(answer), call.ledger))
         return value
 
     @staticmethod
@@ -230,7 +230,7 @@ class Transport:
         """Add to an error what only the whole call knows."""
         if isinstance(error, PeakaError):
             error.operation = request.operation
-            error.attempts = () if call is None else tuple(call.ledger)
+            error.attempts = () if call is None else call.ledger
         elif isinstance(error, asyncio.CancelledError) and call is not None and call.sent:
             error.add_note(
                 f"{request.operation} was cancelled after it was sent: the server may have acted on it, or still act."
@@ -281,9 +281,9 @@ class Transport:
                 pause = decision.delay or failure.retry_after or 0.0
                 self.shared.gate.close(monotonic(), min(pause, call.retry.max_retry_after))
             if decision.retry:
-                last = call.ledger[-1] = attrs.evolve(
-                    call.ledger[-1], delay=decision.delay, delay_source=decision.source
-                )
+                *earlier, last = call.ledger
+                last = attrs.evolve(last, delay=decision.delay, delay_source=decision.source)
+                call.ledger = (*earlier, last)
                 self.shared.telemetry.retrying(call.request, call.span, last, decision, self.shared.budget.tokens)
             elif call.span is not None:
                 call.span.reason = decision.reason
@@ -292,11 +292,14 @@ class Transport:
 
     async def _send_attempt(self, call: _Call) -> Answer:
         """Add: the pause that a 429 asked for, and the attempt's span, metric and ledger line."""
-        await self._pass_gate(call)
+        started = monotonic()
+        pause = self.shared.gate.wait(started)
+        if pause:
+            await self._wait_at_gate(call, pause)
+            started = monotonic()
         telemetry = self.shared.telemetry
         span = telemetry.start_attempt(call.request, call.span, call.target, call.attempts)
         wire = Wire(call.timeouts.attempt)
-        started = monotonic()
         error: BaseException | None = None
         try:
             answer = await self._send_once(call, wire, span)
@@ -309,16 +312,13 @@ class Transport:
             call.sent = call.sent or wire.sent
             call.attempts += 1
             if error is not None or call.watched:
-                call.ledger.append(_ledger_line(call.attempts, wire, seconds, error))
+                call.ledger += (_ledger_line(call.attempts, wire, seconds, error),)
             telemetry.ended_attempt(call.request, span, seconds, wire, error)
         if answer.status in _REDIRECTS:
             return await self._send_attempt(call)
         return answer
 
-    async def _pass_gate(self, call: _Call) -> None:
-        pause = self.shared.gate.wait(monotonic())
-        if not pause:
-            return
+    async def _wait_at_gate(self, call: _Call, pause: float) -> None:
         # Those who waited do not all start in the same instant.
         pause += random.uniform(0.0, min(pause, _MAX_GATE_SPREAD))  # noqa: S311 - it protects nothing
         remaining = call.remaining()
@@ -375,27 +375,29 @@ class Transport:
         deadlines = wire.deadlines = pool.deadlines
         remaining = call.remaining()
         wire.deadline = None if remaining is None else loop.time() + remaining
-        limit = wire.limit = deadlines.enter(wire.ends(loop))
+        deadlines.enter(wire, wire.ends(loop))
         current_wire.set(wire)
         problem: BaseException
         try:
             response = await self._open(call, wire, headers, pool)
+            if self._is_small(response):
+                return Answer(response.status, response.headers, await response.read())
             return Answer(response.status, response.headers, await self._read(response))
         except PeakaError:
             raise
         except asyncio.CancelledError as error:
-            if not deadlines.caught(limit):
+            if not deadlines.caught(wire):
                 raise
             problem = error
         except Exception as error:  # noqa: BLE001 - whatever aiohttp and its parts raise ends here
             problem = error
         finally:
-            deadlines.leave(limit)
+            deadlines.leave(wire)
         # From here on outside of the handler: the foreign error, whose request holds the key, is nobody's context.
         head = wire.head
         if head is not None and head.status >= HTTPStatus.BAD_REQUEST:
             return Answer(head.status, head.headers, b"")
-        raise _translated(problem, wire, expired=limit.expired)
+        raise _translated(problem, wire)
 
     async def _headers_for(self, call: _Call, span: AttemptSpan | None) -> CIMultiDict[str]:
         """The headers of an attempt that has more to say than the client's own."""
@@ -449,12 +451,18 @@ class Transport:
             wire.phase = "body"
             return response
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        """Read the answer's body, up to the client's limit."""
-        limit = self.settings.max_response_bytes
+    def _is_small(self, response: aiohttp.ClientResponse) -> bool:
+        """Whether the head promises a body within the client's limit."""
         length = response.content_length
-        if length is not None and length <= limit and "Content-Encoding" not in response.headers:
-            return await response.read()
+        return (
+            length is not None
+            and length <= self.settings.max_response_bytes
+            and "Content-Encoding" not in response.headers
+        )
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        """Read an answer's body piece by piece, up to the client's limit."""
+        limit = self.settings.max_response_bytes
         body = bytearray()
         try:
             async for chunk in response.content.iter_any():
@@ -507,16 +515,16 @@ def _ledger_line(number: int, wire: Wire, seconds: float, error: BaseException |
     )
 
 
-def _translated(problem: BaseException, wire: Wire, *, expired: bool) -> TransportError:
+def _translated(problem: BaseException, wire: Wire) -> TransportError:
     """What a failure of aiohttp means for the caller."""
     if not wire.sent:
-        if expired or isinstance(problem, TimeoutError):
+        if wire.expired or isinstance(problem, TimeoutError):
             what = "no connection became free" if wire.phase == "pool" else "no connection was made (DNS, TCP, TLS)"
             msg = f"{what} in time. Nothing was sent; it is safe to call again."
             return PeakaTimeoutError(msg, phase=wire.phase, progress=WireProgress.NOT_SENT)
         msg = f"no connection: {_reason(problem)}. Nothing was sent; it is safe to call again."
         return ConnectError(msg, progress=WireProgress.NOT_SENT)
-    if expired:
+    if wire.expired:
         what = "the answer did not end" if wire.phase == "body" else "no answer came"
         return PeakaTimeoutError(f"{what} in time. The request was sent.", phase=wire.phase)
     where = "in the middle of the answer" if wire.phase == "body" else "before an answer came"

@@ -6,13 +6,14 @@ import asyncio
 
 import pytest
 
-from peaka_async._deadline import Deadlines
+from peaka_async._deadline import Deadlines, Limit
 
 
 async def limited(deadlines, seconds, work):
     """How work ended: its value, 'expired', or the caller's cancellation."""
     loop = asyncio.get_running_loop()
-    limit = deadlines.enter(None if seconds is None else loop.time() + seconds)
+    limit = Limit()
+    deadlines.enter(limit, None if seconds is None else loop.time() + seconds)
     try:
         return await work
     except asyncio.CancelledError:
@@ -47,7 +48,8 @@ async def test_a_limit_can_be_moved(deadlines):
     loop = asyncio.get_running_loop()
 
     async def moved(first, second):
-        limit = deadlines.enter(loop.time() + first)
+        limit = Limit()
+        deadlines.enter(limit, loop.time() + first)
         deadlines.move(limit, loop.time() + second)
         started = loop.time()
         try:
