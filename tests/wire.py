@@ -194,7 +194,7 @@ def hang(*, after: Literal["accept", "head", "body"]) -> Behaviour:
 
 
 def reset(*, after: Literal["accept", "head", "body"]) -> Behaviour:
-    """Reset the connection, from the moment of `after`."""
+    """Reset the connection, from the moment of `after`; at `accept` a client may still be within its connect."""
     if after == "accept":
         return AtAccept(reset=True)
 
