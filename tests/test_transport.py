@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from wire import (
     CONNECTION,
     ScriptedServer,
@@ -707,6 +708,18 @@ async def test_cancellation_passes_and_says_that_it_was_sent(server, peaka, beha
     assert "after it was sent" in raised.value.__notes__[0]
 
 
+class OpenSpans(SpanProcessor):
+    def __init__(self):
+        self.begun = self.open = 0
+
+    def on_start(self, span, parent_context=None):
+        self.begun += 1
+        self.open += 1
+
+    def on_end(self, span):
+        self.open -= 1
+
+
 async def test_a_thousand_calls_through_faults_each_end_once(server):
     """Whatever the wire does, a callback is sent once and ends in one outcome; nothing stays open."""
     chance = random.Random(20)
@@ -724,8 +737,12 @@ async def test_a_thousand_calls_through_faults_each_end_once(server):
     ]
     server.script(*[chance.choice(faults) if chance.random() < 0.3 else answer() for _ in range(1000)])
     before = set(asyncio.all_tasks())
+    spans = OpenSpans()
+    provider = TracerProvider()
+    provider.add_span_processor(spans)
 
-    async with client(server, timeout=Timeouts(total=10, attempt=0.15), max_connections=20) as peaka:
+    options = {"timeout": Timeouts(total=10, attempt=0.15), "max_connections": 20, "tracer_provider": provider}
+    async with client(server, **options) as peaka:
         outcomes = await asyncio.gather(
             *(
                 peaka.connections.oauth2_callback("p", Oauth2Callback(f"code=c{number}&state=s"))
@@ -747,6 +764,8 @@ async def test_a_thousand_calls_through_faults_each_end_once(server):
     assert len(bodies) == len(set(bodies))
     assert len(server.requests) <= 1000
     assert server.open_connections == 0
+    assert spans.begun >= 2000
+    assert spans.open == 0
     assert {task for task in asyncio.all_tasks() - before if "_accept" not in repr(task)} == set()
 
 

@@ -8,8 +8,10 @@ async with Emulator() as emulator, PeakaClient(emulator.api_key, base_url=emulat
 `python -m peaka_async.emulator --port 8930` serves it. It listens on loopback only.
 """
 
+from peaka_async.emulator._connections import StoredConnection
 from peaka_async.emulator._faults import Fault, Faults, Moment
+from peaka_async.emulator._keys import Project
 from peaka_async.emulator._provider import Code, Provider
 from peaka_async.emulator._server import Emulator, Received
 
-__all__ = ["Code", "Emulator", "Fault", "Faults", "Moment", "Provider", "Received"]
+__all__ = ["Code", "Emulator", "Fault", "Faults", "Moment", "Project", "Provider", "Received", "StoredConnection"]

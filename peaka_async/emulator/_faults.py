@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
+import os
 import random
+import socket
+import struct
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Protocol, final
 
 import attrs
 from aiohttp import web
 
-_FOREVER = 3600.0
-_EVERY = "*"
+from peaka_async.errors import ConfigurationError
 
-Work = Callable[[web.Request], Awaitable[web.Response]]
+_EVERY = "*"
+_CHUNK = b" " * 65536
+_POLL_SECONDS = 0.02
+
+Finish = Callable[[], Awaitable[web.Response]]
 
 
 class Moment(enum.Enum):
@@ -30,127 +38,283 @@ class Moment(enum.Enum):
     """The work was done, and its answer is lost."""
 
 
-@attrs.frozen(kw_only=True)
+class _Effect(Protocol):
+    async def __call__(self, request: web.Request, finish: Finish) -> web.StreamResponse:
+        """Answer in the fault's way; `finish` does the work and gives the good answer."""
+        ...
+
+
+@final
+@attrs.frozen
+class _Answer:
+    status: int
+    body: bytes
+    content_type: str
+    headers: Mapping[str, str]
+
+    async def __call__(self, request: web.Request, finish: Finish) -> web.StreamResponse:  # noqa: ARG002 - the form of effects
+        return web.Response(
+            status=self.status, body=self.body, content_type=self.content_type, headers=dict(self.headers)
+        )
+
+
+@final
+@attrs.frozen
+class _Oversize:
+    size: int
+
+    async def __call__(self, request: web.Request, finish: Finish) -> web.StreamResponse:  # noqa: ARG002
+        stream = web.StreamResponse(headers={"Content-Type": "application/json"})
+        stream.content_length = self.size
+        with contextlib.suppress(ConnectionError):
+            await stream.prepare(request)
+            await stream.write(b"{")
+            for start in range(1, self.size - 1, len(_CHUNK)):
+                await stream.write(_CHUNK[: self.size - 1 - start])
+            await stream.write(b"}")
+        return stream
+
+
+@final
+@attrs.frozen
+class _Close:
+    reset: bool
+
+    async def __call__(self, request: web.Request, finish: Finish) -> web.StreamResponse:  # noqa: ARG002
+        return _end(request, reset=self.reset)
+
+
+@final
+@attrs.frozen
+class _Hang:
+    async def __call__(self, request: web.Request, finish: Finish) -> web.StreamResponse:  # noqa: ARG002
+        # aiohttp tells a handler of a lost connection only by cancelling it, which would lose the work of slow answers.
+        while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 - and by no event
+            await asyncio.sleep(_POLL_SECONDS)
+        return web.Response()
+
+
+@final
+@attrs.frozen
+class _Delay:
+    seconds: float
+
+    async def __call__(self, request: web.Request, finish: Finish) -> web.StreamResponse:  # noqa: ARG002
+        await asyncio.sleep(self.seconds)
+        return await finish()
+
+
+@final
+@attrs.frozen
+class _Drip:
+    interval: float
+
+    async def __call__(self, request: web.Request, finish: Finish) -> web.StreamResponse:
+        stream, body = _streamed(await finish())
+        with contextlib.suppress(ConnectionError):
+            await stream.prepare(request)
+            for byte in body:
+                await asyncio.sleep(self.interval)
+                await stream.write(bytes([byte]))
+        return stream
+
+
+@final
+@attrs.frozen
+class _Truncate:
+    async def __call__(self, request: web.Request, finish: Finish) -> web.StreamResponse:
+        stream, body = _streamed(await finish())
+        with contextlib.suppress(ConnectionError):
+            await stream.prepare(request)
+            await stream.write(body[: len(body) // 2])
+        return _end(request, reset=False)
+
+
+@final
+@attrs.frozen
 class Fault:
-    """One thing that goes wrong.
+    """One thing that goes wrong, made by the methods below."""
 
-    With `status` the server answers that instead; with `close` it ends the connection; with `hang` it says nothing for
-    so many seconds; with `drip` it sends its good answer a byte every so many seconds; with `delay` it is merely slow.
-    """
-
-    moment: Moment = Moment.BEFORE_WORK
-    status: int | None = None
-    body: bytes = b""
-    content_type: str = "application/json"
-    headers: Mapping[str, str] = attrs.field(factory=dict)
-    close: bool = False
-    hang: float | None = None
-    drip: float | None = None
-    delay: float = 0.0
+    kind: str
+    moment: Moment
+    _effect: _Effect = attrs.field(repr=False)
 
     @classmethod
-    def answer(cls, status: int, body: bytes = b"{}", **options: object) -> Fault:
-        """Answer with this status and body."""
-        return cls(status=status, body=body, **options)  # type: ignore[arg-type]
+    def answer(
+        cls,
+        status: int,
+        body: bytes = b"{}",
+        *,
+        headers: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+        moment: Moment = Moment.BEFORE_WORK,
+    ) -> Fault:
+        """Answer with this status, body and headers."""
+        return cls(f"answer {status}", moment, _Answer(status, body, content_type, headers or {}))
+
+    @classmethod
+    def bad_gateway(cls, moment: Moment = Moment.BEFORE_WORK) -> Fault:
+        """502 with the HTML page of a gateway."""
+        page = b"<html><head><title>502 Bad Gateway</title></head></html>"
+        return cls.answer(502, page, content_type="text/html", moment=moment)
+
+    @classmethod
+    def rate_limited(cls, retry_after: float | str) -> Fault:
+        """429 with Retry-After, in seconds or as it stands."""
+        return cls.answer(429, headers=_retry_after(retry_after))
+
+    @classmethod
+    def unavailable(cls, retry_after: float | str | None = None, moment: Moment = Moment.BEFORE_WORK) -> Fault:
+        """503, with Retry-After where one is given."""
+        return cls.answer(503, headers={} if retry_after is None else _retry_after(retry_after), moment=moment)
+
+    @classmethod
+    def redirect(cls, url: str, status: int = 307) -> Fault:
+        """Point to another URL."""
+        return cls.answer(status, b"", headers={"Location": url})
+
+    @classmethod
+    def not_json(cls, body: bytes = b'{"id": "62', moment: Moment = Moment.AFTER_WORK) -> Fault:
+        """200 with a body that is whole on the wire and is no JSON document."""
+        return cls("not json", moment, _Answer(200, body, "application/json", {}))
+
+    @classmethod
+    def oversize(cls, size: int, moment: Moment = Moment.AFTER_WORK) -> Fault:
+        """200 with an empty JSON object, blown up to so many bytes."""
+        return cls("oversize", moment, _Oversize(size))
+
+    @classmethod
+    def truncated(cls) -> Fault:
+        """The work is done, and the connection ends in the middle of its answer."""
+        return cls("truncated", Moment.AFTER_WORK, _Truncate())
 
     @classmethod
     def cut(cls, moment: Moment = Moment.AFTER_WORK) -> Fault:
         """End the connection without an answer."""
-        return cls(close=True, moment=moment)
+        return cls("cut", moment, _Close(reset=False))
 
     @classmethod
-    def bad_gateway(cls, moment: Moment = Moment.BEFORE_WORK) -> Fault:
-        """An HTML page of a gateway."""
-        page = b"<html><head><title>502 Bad Gateway</title></head></html>"
-        return cls(status=502, body=page, content_type="text/html", moment=moment)
-
-    @classmethod
-    def rate_limited(cls, seconds: float) -> Fault:
-        """429 with Retry-After."""
-        return cls(status=429, body=b"{}", headers={"Retry-After": f"{seconds:g}"})
+    def reset(cls, moment: Moment = Moment.AFTER_WORK) -> Fault:
+        """Reset the connection (RST) without an answer."""
+        return cls("reset", moment, _Close(reset=True))
 
     @classmethod
     def silence(cls, moment: Moment = Moment.BEFORE_WORK) -> Fault:
-        """No answer, ever."""
-        return cls(hang=_FOREVER, moment=moment)
+        """No answer, until the client gives up."""
+        return cls("silence", moment, _Hang())
 
     @classmethod
-    def not_json(cls, moment: Moment = Moment.AFTER_WORK) -> Fault:
-        """The work is done and answered with half a JSON document."""
-        return cls(status=200, body=b'{"id": "62', moment=moment)
+    def drip(cls, interval: float) -> Fault:
+        """The good answer, one byte every so many seconds."""
+        return cls("drip", Moment.AFTER_WORK, _Drip(interval))
 
     @classmethod
-    def slow(cls, seconds: float) -> Fault:
-        """A good answer, late."""
-        return cls(delay=seconds)
+    def slow(cls, seconds: float, moment: Moment = Moment.BEFORE_WORK) -> Fault:
+        """The good answer, late; the work is done even if the client gave up."""
+        return cls("slow", moment, _Delay(seconds))
 
-    async def strike(self, request: web.Request, work: Work) -> web.StreamResponse:
+    async def strike(self, request: web.Request, work: Finish) -> web.StreamResponse:
         """Serve the request with this fault."""
-        if self.moment is not Moment.ON_ARRIVAL:
-            await request.read()
-        await asyncio.sleep(self.delay)
-        good = await work(request) if self.moment is Moment.AFTER_WORK or self._is_harmless else None
-        if self.close:
-            return await self._cut(request)
-        if self.hang is not None:
-            await asyncio.sleep(self.hang)
-        if self.status is not None:
-            return web.Response(
-                status=self.status, body=self.body, content_type=self.content_type, headers=dict(self.headers)
-            )
-        if good is None:
-            good = await work(request)
-        return good if self.drip is None else await self._trickle(request, good, self.drip)
+        done = await work() if self.moment is Moment.AFTER_WORK else None
 
-    @property
-    def _is_harmless(self) -> bool:
-        return self.status is None and not self.close and self.hang is None
+        async def finish() -> web.Response:
+            return await work() if done is None else done
 
-    @staticmethod
-    async def _cut(request: web.Request) -> web.StreamResponse:
-        if request.transport is not None:
-            request.transport.abort()
-        return web.Response(status=500)
-
-    @staticmethod
-    async def _trickle(request: web.Request, good: web.Response, interval: float) -> web.StreamResponse:
-        body = good.body if isinstance(good.body, bytes) else b""
-        stream = web.StreamResponse(status=good.status, headers={"Content-Type": "application/json"})
-        stream.content_length = len(body)
-        await stream.prepare(request)
-        for byte in body:
-            await asyncio.sleep(interval)
-            await stream.write(bytes([byte]))
-        return stream
+        return await self._effect(request, finish)
 
 
 class Faults:
     """The script: a queue of faults for each operation, and chance."""
 
-    def __init__(self) -> None:
+    def __init__(self, operations: Collection[str]) -> None:
+        self._operations = operations
         self._queues: defaultdict[str, deque[Fault]] = defaultdict(deque)
-        self._chance: tuple[random.Random, float, tuple[Fault, ...]] | None = None
+        self._chances: dict[str, _Chance] = {}
 
     def add(self, operation: str, *faults: Fault, times: int = 1) -> None:
-        """Let the next calls of an operation (`connections.oauth2_callback`; `*` for any) run into these faults."""
+        """Let the next calls of an operation (`connections.oauth2_callback`; `*` for any) run into these faults.
+
+        Raises:
+            ConfigurationError: there is no such operation.
+        """
+        self._check(operation)
         for _ in range(times):
             self._queues[operation].extend(faults)
 
-    def at_random(self, rate: float, *faults: Fault, seed: int = 0) -> None:
-        """Let this share of all calls run into one of the faults; the same seed strikes the same way."""
-        self._chance = (random.Random(seed), rate, faults)  # noqa: S311 - chance, not security
+    def random(self, rate: float, *faults: Fault, seed: int = 0, operation: str = _EVERY) -> None:
+        """Let this share of the calls run into one of the faults; the same seed strikes the same way.
+
+        Without faults it takes those that a client notices soon: none that hangs.
+
+        Raises:
+            ConfigurationError: there is no such operation.
+        """
+        self._check(operation)
+        # Chance, not security.
+        self._chances[operation] = _Chance(random.Random(seed), rate, faults or USUAL_FAULTS)  # noqa: S311
 
     def clear(self) -> None:
+        """Let nothing go wrong any more."""
         self._queues.clear()
-        self._chance = None
+        self._chances.clear()
 
     def take(self, operation: str) -> Fault | None:
         """The fault for this call, if there is one."""
-        for queue in (self._queues[operation], self._queues[_EVERY]):
-            if queue:
-                return queue.popleft()
-        if self._chance is not None:
-            chance, rate, faults = self._chance
-            if chance.random() < rate:
-                return chance.choice(faults)
-        return None
+        for name in (operation, _EVERY):
+            if self._queues[name]:
+                return self._queues[name].popleft()
+        chance = self._chances.get(operation) or self._chances.get(_EVERY)
+        return chance.take() if chance is not None else None
+
+    def _check(self, operation: str) -> None:
+        if operation != _EVERY and operation not in self._operations:
+            msg = f"The emulator has no operation {operation!r}."
+            raise ConfigurationError(msg)
+
+
+@final
+@attrs.frozen
+class _Chance:
+    dice: random.Random
+    rate: float
+    faults: tuple[Fault, ...]
+
+    def take(self) -> Fault | None:
+        return self.dice.choice(self.faults) if self.dice.random() < self.rate else None
+
+
+def _retry_after(value: float | str) -> dict[str, str]:
+    return {"Retry-After": value if isinstance(value, str) else f"{value:g}"}
+
+
+def _streamed(good: web.Response) -> tuple[web.StreamResponse, bytes]:
+    """A good answer as its head and its bytes."""
+    body = good.body if isinstance(good.body, bytes) else b""
+    stream = web.StreamResponse(status=good.status, headers=good.headers)
+    stream.content_length = len(body)
+    return stream, body
+
+
+def _end(request: web.Request, *, reset: bool) -> web.StreamResponse:
+    transport = request.transport
+    if transport is not None:
+        if reset:
+            linger = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        transport.abort()
+    return web.Response()
+
+
+USUAL_FAULTS = (
+    *(Fault.cut(moment) for moment in Moment),
+    *(Fault.reset(moment) for moment in Moment),
+    *(Fault.bad_gateway(moment) for moment in Moment),
+    Fault.unavailable(),
+    Fault.unavailable(0.01, Moment.AFTER_WORK),
+    Fault.rate_limited(0.01),
+    Fault.not_json(),
+    Fault.truncated(),
+    Fault.drip(0.0005),
+    Fault.slow(0.01),
+)
+"""What strikes by chance unless told otherwise: everything that a client notices soon."""

@@ -1,66 +1,85 @@
-"""The OAuth2 provider that the emulator's connectors belong to: consent pages, codes that work once."""
+"""The OAuth2 provider that the emulator's connectors belong to: consent pages, and codes that work once."""
 
 from __future__ import annotations
 
 import base64
-import html
 import secrets
 import time
+from collections.abc import Mapping
+from typing import Literal, Protocol, final
 from urllib.parse import quote, urlencode, urlsplit
 
 import attrs
 from aiohttp import web
 
-_CODE_SECONDS = 600.0
+from peaka_async.emulator import _pages
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title>
-<style>
- body {{ font: 16px/1.5 system-ui, sans-serif; background: #f3f4f6; color: #111827; margin: 0; }}
- main {{ max-width: 26rem; margin: 12vh auto; background: #fff; padding: 2rem; border-radius: 12px;
-        box-shadow: 0 1px 8px #0002; }}
- h1 {{ font-size: 1.3rem; margin-top: 0; }}
- button {{ font: inherit; padding: .6rem 1.4rem; border-radius: 8px; border: 1px solid #d1d5db; cursor: pointer;
-          background: #fff; margin-right: .5rem; }}
- button.allow {{ background: #1d4ed8; border-color: #1d4ed8; color: #fff; }}
- small {{ color: #6b7280; }}
-</style></head><body><main>{body}</main></body></html>
-"""
+ResponseMode = Literal["query", "form_post"]
 
-_CONSENT = """<h1>Allow access to your data?</h1>
-<p><strong>{client}</strong> wants to read your <strong>{connector}</strong> account.</p>
-<form method="post" action="{action}">
-<button class="allow" name="decision" value="allow">Allow</button>
-<button name="decision" value="deny">Deny</button>
-</form>
-<p><small>You will be sent back to {host}. This is a local emulator; no real account is involved.</small></p>"""
+_REQUIRED = ("client_id", "redirect_uri", "state")
+_DENIED = {"error": "access_denied", "error_description": "The user denied the request"}
 
 
-@attrs.define
+@final
+@attrs.frozen
+class Grant:
+    """What a code was exchanged for: the access that a connection lives from."""
+
+    id: str
+
+
+class CodeRefused(Exception):
+    """The provider does not take a code; `revoked` is the grant that was withdrawn for its second use."""
+
+    def __init__(self, reason: str, *, revoked: Grant | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.revoked = revoked
+
+
+class AuthorizationServer(Protocol):
+    """What Peaka needs of a provider."""
+
+    def consent_url(self, *, client_id: str, redirect_uri: str, scope: str, state: str) -> str:
+        """Where the customer's browser is sent."""
+        ...
+
+    async def exchange(self, code: str, *, client_id: str, redirect_uri: str) -> Grant:
+        """Exchange a code; raises CodeRefused."""
+        ...
+
+
+@final
+@attrs.frozen
 class Code:
     """An authorization code, and how often it was presented."""
 
-    value: str
+    value: str = attrs.field(repr=False)
     client_id: str
     redirect_uri: str
     expires_at: float
     presented: int = 0
+    grant: Grant | None = None
 
 
 class Provider:
-    """Issues codes by consent, and takes each of them once (RFC 6749, section 4.1)."""
+    """Issues codes by consent, and takes each of them once (RFC 6749, section 4.1).
 
-    def __init__(self, *, code_seconds: float = _CODE_SECONDS) -> None:
+    Args:
+        code_seconds: how long a code is valid.
+        response_mode: how consent URLs ask for the answer to be delivered.
+    """
+
+    def __init__(self, *, code_seconds: float = 600.0, response_mode: ResponseMode = "query") -> None:
         self.code_seconds = code_seconds
+        self.response_mode = response_mode
+        self.origin = ""
         self.codes: dict[str, Code] = {}
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/oauth2/authorize", self._ask), web.post("/oauth2/authorize", self._decide)]
 
-    @staticmethod
-    def consent_path(*, client_id: str, redirect_uri: str, state: str, scope: str) -> str:
-        """The path and query of a consent page."""
+    def consent_url(self, *, client_id: str, redirect_uri: str, scope: str, state: str) -> str:
         query = {
             "response_type": "code",
             "client_id": client_id,
@@ -68,79 +87,100 @@ class Provider:
             "scope": scope,
             "state": state,
         }
-        return f"/oauth2/authorize?{urlencode(query)}"
+        if self.response_mode != "query":
+            query["response_mode"] = self.response_mode
+        return f"{self.origin}/oauth2/authorize?{urlencode(query, quote_via=quote)}"
 
-    def redeem(self, value: str, *, client_id: str, redirect_uri: str) -> Code | None:
-        """Take a code; None where it is unknown, used, expired or somebody else's. Each presentation is counted."""
-        code = self.codes.get(value)
-        if code is None:
-            return None
-        code.presented += 1
-        fits = (code.client_id, code.redirect_uri) == (client_id, redirect_uri)
-        return code if fits and code.presented == 1 and time.monotonic() < code.expires_at else None
+    async def exchange(self, code: str, *, client_id: str, redirect_uri: str) -> Grant:
+        issued = self.codes.get(code)
+        if issued is None:
+            reason = "The code is not known"
+            raise CodeRefused(reason)
+        issued = self.codes[code] = attrs.evolve(issued, presented=issued.presented + 1)
+        if issued.presented > 1:
+            reason = "The code was used before; what it gave is revoked"
+            raise CodeRefused(reason, revoked=issued.grant)
+        if (issued.client_id, issued.redirect_uri) != (client_id, redirect_uri):
+            reason = "The code was issued to another client or redirect URI"
+            raise CodeRefused(reason)
+        if time.monotonic() >= issued.expires_at:
+            reason = "The code is expired"
+            raise CodeRefused(reason)
+        grant = Grant(secrets.token_hex(8))
+        self.codes[code] = attrs.evolve(issued, grant=grant)
+        return grant
 
     async def _ask(self, request: web.Request) -> web.Response:
-        problem = _problem(request)
-        if problem is not None:
-            return page("This request is not valid", f"<h1>This request is not valid</h1><p>{problem}</p>", status=400)
         query = request.query
-        body = _CONSENT.format(
-            client=html.escape(query["client_id"]),
-            connector=html.escape(query.get("scope", "")),
-            action=html.escape(request.rel_url.raw_path_qs, quote=True),
-            host=html.escape(urlsplit(query["redirect_uri"]).netloc),
+        if problem := _problem(query):
+            return _invalid(problem)
+        return _pages.consent(
+            client=query["client_id"],
+            scopes=query.get("scope", "").split() or ["your account"],
+            host=urlsplit(query["redirect_uri"]).netloc,
+            action=request.rel_url.raw_path_qs,
         )
-        return page("Allow access?", body)
 
     async def _decide(self, request: web.Request) -> web.Response:
-        problem = _problem(request)
-        if problem is not None:
-            return page("This request is not valid", f"<h1>This request is not valid</h1><p>{problem}</p>", status=400)
-        form = await request.post()
         query = request.query
-        if form.get("decision") == "allow":
-            code = self._issue(query["client_id"], query["redirect_uri"])
-            answer = f"code={quote(code.value, safe='')}&state={quote(query['state'], safe='')}"
+        if problem := _problem(query):
+            return _invalid(problem)
+        decision = (await request.post()).get("decision")
+        if decision == "allow":
+            answer = {"code": self._issue(query["client_id"], query["redirect_uri"]).value}
+        elif decision == "deny":
+            answer = _DENIED
         else:
-            answer = (
-                "error=access_denied&error_description=The+user+did+not+allow+it"
-                f"&state={quote(query['state'], safe='')}"
-            )
-        target = query["redirect_uri"]
-        return web.Response(
-            status=303,
-            headers={
-                "Location": f"{target}{'&' if '?' in target else '?'}{answer}",
-                "Cache-Control": "no-store",
-                "Referrer-Policy": "no-referrer",
-            },
-        )
+            return _invalid("The decision is neither allow nor deny.")
+        return _deliver(query, {**answer, "state": query["state"]})
 
     def _issue(self, client_id: str, redirect_uri: str) -> Code:
-        # Standard Base64: codes of real providers hold characters that a query has to percent-encode.
-        value = "4/" + base64.b64encode(secrets.token_bytes(31)).decode() + "+"
+        # Codes of real providers hold characters that a query has to percent-encode.
+        noise = base64.b64encode(secrets.token_bytes(31)).decode()
+        value = f"4/{secrets.token_hex(2)}+{noise}"
         code = Code(value, client_id, redirect_uri, time.monotonic() + self.code_seconds)
         self.codes[value] = code
         return code
 
 
-def page(title: str, body: str, *, status: int = 200) -> web.Response:
-    """An HTML page that no cache and no frame keeps."""
+def _deliver(query: Mapping[str, str], answer: dict[str, str]) -> web.Response:
+    target = query["redirect_uri"]
+    if query.get("response_mode") == "form_post":
+        return _pages.form_post(action=target, host=urlsplit(target).netloc, fields=answer)
     return web.Response(
-        status=status,
-        text=_PAGE.format(title=html.escape(title), body=body),
-        content_type="text/html",
-        headers={"Cache-Control": "no-store", "X-Frame-Options": "DENY"},
+        status=303,
+        headers={
+            "Location": f"{target}{'&' if '?' in target else '?'}{urlencode(answer, quote_via=quote, safe='')}",
+            "Cache-Control": "no-store",
+            "Referrer-Policy": "no-referrer",
+        },
     )
 
 
-def _problem(request: web.Request) -> str | None:
-    query = request.query
-    for name in ("client_id", "redirect_uri", "state"):
-        if not query.get(name):
-            return f"<code>{name}</code> is missing."
+def _problem(query: Mapping[str, str]) -> str | None:
+    """What is wrong with an authorization request; such a request is never answered by a redirect."""
+    missing = next((name for name in _REQUIRED if not query.get(name)), None)
+    if missing:
+        return f"{missing} is missing."
     if query.get("response_type") != "code":
-        return "<code>response_type</code> must be <code>code</code>."
-    if urlsplit(query["redirect_uri"]).scheme not in {"http", "https"}:
-        return "<code>redirect_uri</code> must be an http or https URL."
+        return "response_type must be code."
+    if query.get("response_mode", "query") not in {"query", "form_post"}:
+        return "response_mode must be query or form_post."
+    return redirect_problem(query["redirect_uri"])
+
+
+def redirect_problem(url: str) -> str | None:
+    """What is wrong with a URL that a browser is to be sent to."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "The redirect URI is not a URL."
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        return "The redirect URI must be an http or https URL."
+    if parts.fragment or not url.isascii() or not url.isprintable() or " " in url:
+        return "The redirect URI holds a fragment or a character that it may not."
     return None
+
+
+def _invalid(problem: str) -> web.Response:
+    return _pages.notice("This request is not valid", problem, status=400)

@@ -1,0 +1,101 @@
+"""`python -m peaka_async.emulator`, as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import sys
+
+import aiohttp
+import pytest
+
+NEEDS_SIGNALS = pytest.mark.skipif(os.name == "nt", reason="signals end a process at once there")
+
+
+async def start(*arguments):
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "peaka_async.emulator",
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def banner_of(process):
+    lines = []
+    while not lines or not lines[-1].startswith("Ctrl-C"):
+        lines.append((await asyncio.wait_for(process.stdout.readline(), 20)).decode())
+        assert lines[-1], "the emulator ended before its banner did"
+    return "".join(lines)
+
+
+async def ended(process):
+    out, err = await asyncio.wait_for(process.communicate(), 10)
+    return process.returncode, out.decode(), err.decode()
+
+
+@NEEDS_SIGNALS
+@pytest.mark.parametrize(("told", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+async def test_it_serves_until_it_is_told(told, status):
+    """It says how to reach it, answers there, and ends at once and silently, with a client still connected."""
+    process = await start("--port", "0")
+    banner = await banner_of(process)
+    base_url = re.search(r"at (http://127\.0\.0\.1:\d+/api/v1)$", banner, re.MULTILINE)[1]
+    key = re.search(r"Partner key +(\S+)", banner)[1]
+    project = re.search(r"Project id +(\S+)", banner)[1]
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as session:
+        async with session.get(f"{base_url}/connections/{project}") as answer:
+            listed = answer.status, await answer.json()
+        process.send_signal(told)
+        end = await ended(process)
+
+    assert listed == (200, [])
+    assert end == (status, "", "")
+
+
+@NEEDS_SIGNALS
+async def test_the_curl_lines_work_as_printed(require_program):
+    """Pasted into a shell, they list the connectors and create a connection with a consent page."""
+    require_program("curl")
+    shell = shutil.which("sh")
+    process = await start("--port", "0")
+    banner = await banner_of(process)
+    pasted = banner.partition("Try it:\n")[2].partition("Open the url")[0].replace("curl", "curl -sS")
+    run = await asyncio.create_subprocess_exec(shell, "-ec", pasted, stdout=asyncio.subprocess.PIPE)
+    out, _ = await asyncio.wait_for(run.communicate(), 20)
+    process.terminate()
+    await ended(process)
+
+    assert run.returncode == 0, shlex.quote(pasted)
+    assert b'"connectionType": "POSTGRES"' in out
+    assert b"/oauth2/authorize?" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (("--host", "0.0.0.0"), 2, "loopback only"),  # noqa: S104 - the point of the test
+        (("--port", "70000"), 2, "70000 is no port"),
+        (("--port", "x"), 2, "invalid"),
+    ],
+)
+async def test_it_says_what_is_wrong(arguments, status, says):
+    """A mistake on the command line is one message and an exit status, without a traceback."""
+    code, out, err = await ended(await start(*arguments))
+
+    assert (code, out, says in err, "Traceback" in err) == (status, "", True, False)
+
+
+async def test_a_taken_port_is_said():
+    """The other mistake that people make."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, out, err = await ended(await start("--port", str(taken.getsockname()[1])))
+
+    assert (code, out, "in use" in err, "Traceback" in err) == (1, "", True, False)
