@@ -83,15 +83,15 @@ class Emulator:
     ) -> None:
         self._host, self._port = _loopback(host), port
         self._keys = Keys()
-        self.provider = Provider(code_seconds=code_seconds, response_mode=response_mode)
+        self.provider: Provider = Provider(code_seconds=code_seconds, response_mode=response_mode)
         self._connections = Connections(self.provider, state_seconds=state_seconds)
         self._operations = self._routing_table()
-        self.faults = Faults(self._operations)
+        self.faults: Faults = Faults(self._operations)
         self._requests: deque[Received] = deque(maxlen=_LEDGER_LENGTH)
         self._runner: web.AppRunner | None = None
-        self.api_key = self._keys.partner
-        self.project_id = self._keys.first.id
-        self.project_key = self._keys.first.key
+        self.api_key: str = self._keys.partner
+        self.project_id: str = self._keys.first.id
+        self.project_key: str = self._keys.first.key
 
     @property
     def origin(self) -> str:
