@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
-import select
 import weakref
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, final
 
 import aiohttp
 import attrs
 
-from peaka_async._deadline import Deadlines, Limit
+from peaka_async._deadline import Deadlines
+from peaka_async._exchange import Exchanger
+from peaka_async._wire import current_wire, usable_transport
 from peaka_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -25,52 +25,6 @@ if TYPE_CHECKING:
 
 # Servers keep idle connections for 60 s and more; one that was idle for less is rarely stale.
 _KEEPALIVE_SECONDS = 15.0
-
-_CLOSED_BY_PEER = getattr(select, "POLLRDHUP", 0)
-"""Linux alone tells a half-closed socket from a readable one, which a TLS session ticket makes too."""
-
-
-@final
-@attrs.define(eq=False)
-class Wire(Limit):
-    """How far one attempt got, and its time: written where it happens, read where a failure is judged."""
-
-    attempt_limit: float | None = None
-    """Seconds that the attempt may take once it has a connection."""
-
-    deadline: float | None = None
-    """When the call has to end, on the loop's clock."""
-
-    deadlines: Deadlines | None = None
-    phase: str = "connect"
-    sent: bool = False
-    transport: asyncio.BaseTransport | None = None
-    head: aiohttp.ClientResponse | None = None
-
-    def ends(self, loop: asyncio.AbstractEventLoop) -> float | None:
-        """When an attempt that starts now has to end, on the loop's clock."""
-        if self.attempt_limit is None:
-            return self.deadline
-        end = loop.time() + self.attempt_limit
-        return end if self.deadline is None else min(end, self.deadline)
-
-    def limit_until(self, when: float | None) -> None:
-        """Move the attempt's limit, on the loop's clock."""
-        if self.deadlines is not None:
-            self.deadlines.move(self, when)
-
-    @property
-    def peer(self) -> tuple[str, int] | None:
-        """The address and port at the other end of the connection."""
-        name = None if self.transport is None else self.transport.get_extra_info("peername")
-        return name[:2] if isinstance(name, tuple) else None
-
-
-current_wire: ContextVar[Wire] = ContextVar("current_wire")
-
-
-class StaleConnectionError(aiohttp.ClientConnectionError):
-    """A pooled connection was closed by the server before anything was written to it."""
 
 
 class _ResendError(aiohttp.ClientConnectionError):
@@ -85,23 +39,8 @@ class _Request(aiohttp.ClientRequest):
         if wire.sent:
             msg = "an attempt is one request"
             raise _ResendError(msg)
-        transport = conn.transport
-        if transport is None or transport.is_closing() or _is_closed_by_peer(transport):
-            raise StaleConnectionError
-        wire.sent = True
-        wire.phase = "response"
-        wire.transport = transport
+        wire.mark_sent(usable_transport(conn))
         return await super().send(conn)
-
-
-def _is_closed_by_peer(transport: asyncio.BaseTransport) -> bool:
-    """Ask the kernel whether the server has closed: the event loop may not have been told yet."""
-    sock = transport.get_extra_info("socket")
-    if not _CLOSED_BY_PEER or sock is None:
-        return False
-    poll = select.poll()
-    poll.register(sock.fileno(), _CLOSED_BY_PEER)
-    return bool(poll.poll(0))
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -125,6 +64,7 @@ class _Connector(aiohttp.TCPConnector):
 class PoolSettings:
     """How connections are made."""
 
+    base: str
     limit: int = 100
     connect_timeout: float | None = 10.0
     ssl: ssl.SSLContext | bool = True
@@ -139,6 +79,9 @@ class Pool:
     """What a client has under one event loop."""
 
     session: aiohttp.ClientSession
+    exchanger: Exchanger | None
+    """The shorter way to the server, where no proxy, no session of the application and no instrumentation is on it."""
+
     deadlines: Deadlines
     lifeline: AsyncGenerator[None, None]
 
@@ -179,7 +122,7 @@ class Pools:
         deadlines = Deadlines(loop)
         # The loop closes its asynchronous generators before it ends: asyncio.run leaves no socket open.
         lifeline = _closing(session, deadlines, weakref.ref(self), loop)
-        pool = self._by_loop[loop] = Pool(session, deadlines, lifeline)
+        pool = self._by_loop[loop] = Pool(session, self._make_exchanger(session), deadlines, lifeline)
         await anext(lifeline)
         return pool
 
@@ -208,6 +151,12 @@ class Pools:
         # aiohttp would send idempotent requests a second time; `_Request` refuses that, this spares the connection.
         session._retry_connection = False  # noqa: SLF001 - aio-libs/aiohttp#10790 offers no public switch
         return session
+
+    def _make_exchanger(self, session: aiohttp.ClientSession) -> Exchanger | None:
+        settings = self._settings
+        if settings.session is not None or settings.proxy is not None or settings.trust_env or session.trace_configs:
+            return None
+        return Exchanger(session, settings.base)
 
     def _forget_closed_loops(self) -> None:
         for loop in [loop for loop in self._by_loop if loop.is_closed()]:

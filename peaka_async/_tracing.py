@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from opentelemetry.propagators.textmap import TextMapPropagator
     from opentelemetry.trace import Span, TracerProvider
 
-    from peaka_async._pool import Wire
     from peaka_async._request import Request
     from peaka_async._retry import Decision
+    from peaka_async._wire import Wire
 
 T = TypeVar("T")
 

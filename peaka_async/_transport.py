@@ -15,16 +15,17 @@ from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 import attrs
-from multidict import CIMultiDict
 from yarl import URL
 
 from peaka_async import _codec
 from peaka_async._answer import Answer, error_of, request_id, shown_headers, value_of
-from peaka_async._pool import Pool, Pools, StaleConnectionError, Wire, current_wire
+from peaka_async._exchange import header_lines, is_session_replaced
+from peaka_async._pool import Pool, Pools
 from peaka_async._request import Content, Request
 from peaka_async._retry import Decision, RateGate, Recovery, RetryBudget, RetryPolicy
 from peaka_async._tracing import AttemptSpan, OperationSpan, Telemetry, error_type
 from peaka_async._version import __version__
+from peaka_async._wire import Response, StaleConnectionError, Wire, current_wire
 from peaka_async.errors import (
     Attempt,
     ConfigurationError,
@@ -49,6 +50,7 @@ _USER_AGENT = (
     f"peaka-async/{__version__} Python/{sys.version_info[0]}.{sys.version_info[1]} aiohttp/{aiohttp.__version__}"
 )
 _MAX_REDIRECTS = 5
+_MAX_STALE = 100
 _MAX_GATE_SPREAD = 0.5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -194,12 +196,12 @@ class Transport:
     def __init__(self, settings: Settings, shared: Shared) -> None:
         self.settings = settings
         self.shared = shared
-        self._headers = CIMultiDict({"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": _USER_AGENT})
+        self._headers = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": _USER_AGENT}
         if isinstance(settings.credential, str):
             self._headers["Authorization"] = f"Bearer {settings.credential}"
-        self._ready = isinstance(settings.credential, str)
+        self._header_lines = header_lines(self._headers)
+        self._own_key = isinstance(settings.credential, str)
         self._base = shared.origin + shared.prefix
-        self._json_headers = CIMultiDict([*self._headers.items(), ("Content-Type", "application/json")])
 
     async def send(self, request: Request[T]) -> T:
         """Make the call and return what it declares.
@@ -358,7 +360,7 @@ class Transport:
             origin = str(URL.build(scheme=url.scheme, host=url.hostname or "", port=url.port).origin())
         except (KeyError, ValueError):
             return "", ""
-        target = url._replace(scheme="", netloc="", fragment="").geturl()
+        target = URL(url._replace(scheme="", netloc="", fragment="").geturl()).raw_path_qs
         return origin, target.removeprefix(self.shared.prefix) if origin == self.shared.origin else target
 
     def _secret(self) -> str:
@@ -367,9 +369,9 @@ class Transport:
 
     async def _send_once(self, call: _Call, wire: Wire, span: AttemptSpan | None) -> Answer:
         """Add: one HTTP request within its time. Every foreign error is translated here."""
-        headers = self._json_headers
-        if span is not None or not self._ready or call.span is not None or type(call.body) is not bytes:
-            headers = await self._headers_for(call, span)
+        more = None
+        if call.span is not None or not self._own_key:
+            more = await self._more_headers(call, span)
         loop = asyncio.get_running_loop()
         pool = self.shared.pools.get(loop) or await self.shared.pools.begin(loop)
         deadlines = wire.deadlines = pool.deadlines
@@ -379,7 +381,7 @@ class Transport:
         current_wire.set(wire)
         problem: BaseException
         try:
-            response = await self._open(call, wire, headers, pool)
+            response = await self._open(call, wire, more, pool)
             if self._is_small(response):
                 return Answer(response.status, response.headers, await response.read())
             return Answer(response.status, response.headers, await self._read(response))
@@ -399,19 +401,13 @@ class Transport:
             return Answer(head.status, head.headers, b"")
         raise _translated(problem, wire)
 
-    async def _headers_for(self, call: _Call, span: AttemptSpan | None) -> CIMultiDict[str]:
-        """The headers of an attempt that has more to say than the client's own."""
-        body = call.body
-        headers = self._json_headers if isinstance(body, bytes) else self._headers
-        credential = self.settings.credential
+    async def _more_headers(self, call: _Call, span: AttemptSpan | None) -> dict[str, str]:
+        """The headers that are this attempt's own."""
+        headers: dict[str, str] = {}
         traced = span or call.span
-        headers = headers.copy()
-        if isinstance(body, Content):
-            headers["Content-Type"] = body.media_type
-            if body.size is not None:
-                headers["Content-Length"] = str(body.size)
         if traced is not None:
             self.shared.telemetry.inject(headers, traced.context)
+        credential = self.settings.credential
         if not isinstance(credential, str):
             headers["Authorization"] = f"Bearer {await self._fetch(credential, call)}"
         return headers
@@ -432,26 +428,41 @@ class Transport:
             raise PeakaTimeoutError(msg, phase="credential", progress=WireProgress.NOT_SENT)
         return checked_key(key)
 
-    async def _open(self, call: _Call, wire: Wire, headers: CIMultiDict[str], pool: Pool) -> aiohttp.ClientResponse:
+    async def _open(self, call: _Call, wire: Wire, more: dict[str, str] | None, pool: Pool) -> Response:
         """Send the request and read the answer's head."""
-        url = URL(self._base + call.target, encoded=True)
-        body = call.body
-        while True:
+        for _ in range(_MAX_STALE):
             try:
-                wire.head = response = await pool.session.request(
-                    call.request.method,
-                    url,
-                    data=body.chunks() if isinstance(body, Content) else body,
-                    headers=headers,
-                    allow_redirects=False,
-                )
+                wire.head = response = await self._begin(call, wire, more, pool)
             except StaleConnectionError:
                 # Nothing was written to it and it left the pool with this: the next one is another connection.
                 continue
             wire.phase = "body"
             return response
+        raise StaleConnectionError
 
-    def _is_small(self, response: aiohttp.ClientResponse) -> bool:
+    async def _begin(self, call: _Call, wire: Wire, more: dict[str, str] | None, pool: Pool) -> Response:
+        body = call.body
+        if pool.exchanger is not None and not isinstance(body, Content) and not is_session_replaced():
+            lines = self._header_lines
+            if more:
+                lines += header_lines(more)
+            return await pool.exchanger.begin(call.request.method, call.target, lines, body, wire)
+        headers = {**self._headers, **(more or {})}
+        if isinstance(body, Content):
+            headers["Content-Type"] = body.media_type
+            if body.size is not None:
+                headers["Content-Length"] = str(body.size)
+        elif body is not None:
+            headers["Content-Type"] = "application/json"
+        return await pool.session.request(
+            call.request.method,
+            URL(self._base + call.target, encoded=True),
+            data=body.chunks() if isinstance(body, Content) else body,
+            headers=headers,
+            allow_redirects=False,
+        )
+
+    def _is_small(self, response: Response) -> bool:
         """Whether the head promises a body within the client's limit."""
         length = response.content_length
         return (
@@ -460,7 +471,7 @@ class Transport:
             and "Content-Encoding" not in response.headers
         )
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _read(self, response: Response) -> bytes:
         """Read an answer's body piece by piece, up to the client's limit."""
         limit = self.settings.max_response_bytes
         body = bytearray()
@@ -534,6 +545,8 @@ def _translated(problem: BaseException, wire: Wire) -> TransportError:
 def _reason(problem: BaseException) -> str:
     if isinstance(problem, aiohttp.ClientConnectorDNSError):
         return "the server's name does not resolve"
+    if isinstance(problem, StaleConnectionError):
+        return "the server closes connections as soon as they are made"
     if isinstance(problem, aiohttp.ClientConnectorCertificateError):
         return "the server's TLS certificate is not trusted (see the ssl argument for a private CA)"
     error = problem.os_error if isinstance(problem, aiohttp.ClientConnectorError) else problem

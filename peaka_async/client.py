@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Coroutine, Mapping
@@ -49,6 +50,7 @@ _ZONES: dict[str, str] = {
     "eu": "https://partner.eu.peaka.studio/api/v1",
 }
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_METHOD = re.compile("[A-Z]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 _SAFETY_OF_METHODS = {
@@ -134,6 +136,7 @@ class PeakaClient:
         )
         pools = Pools(
             PoolSettings(
+                base=base.origin + base.prefix,
                 limit=max_connections,
                 connect_timeout=timeouts.connect,
                 ssl=True if ssl is None else ssl,
@@ -183,10 +186,11 @@ class PeakaClient:
             The JSON value of the answer; None where it has no body.
 
         Raises:
-            ConfigurationError: the path does not begin with a slash, or holds a query or a dot segment.
+            ConfigurationError: the method is none, or the path does not begin with a slash, or holds a query or a dot
+                segment.
         """
         method = method.upper()
-        _check_path(path)
+        _check_line(method, path)
         return await self._transport.send(
             Request(
                 "request",
@@ -314,12 +318,15 @@ def _parsed_base(base_url: str, *, allow_http: bool) -> _Base:
     return _Base(f"{url.scheme}://{authority}", url.path.rstrip("/"), str(url.hostname), port)
 
 
-def _check_path(path: str) -> None:
-    if not path.startswith("/") or not path.isascii() or not path.isprintable() or any(c in path for c in "?# {}\\"):
-        problem = "must begin with a slash, be percent-encoded and hold no query: use query= for that"
+def _check_line(method: str, path: str) -> None:
+    """Refuse what would make another request of it."""
+    if not _METHOD.fullmatch(method):
+        problem = f"method must be an HTTP method, such as {', '.join(_SAFETY_OF_METHODS)}"
+    elif not path.startswith("/") or not path.isascii() or not path.isprintable() or any(c in path for c in "?# {}\\"):
+        problem = "path must begin with a slash, be percent-encoded and hold no query: use query= for that"
     elif any(segment.lower().replace("%2e", ".") in {".", ".."} for segment in path.split("/")):
-        problem = "must not hold a dot segment"
+        problem = "path must not hold a dot segment"
     else:
         return
-    msg = f"request: path {problem}. Nothing was sent."
+    msg = f"request: {problem}. Nothing was sent."
     raise ConfigurationError(msg, operation="request")

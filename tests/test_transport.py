@@ -52,6 +52,7 @@ from peaka_async import (
     Timeouts,
     TransportError,
     WireProgress,
+    _transport,
 )
 
 KEY = "pk-2f9c41d7"
@@ -70,6 +71,13 @@ async def server():
 async def peaka(server):
     async with client(server) as peaka:
         yield peaka
+
+
+@pytest.fixture(params=["exchange", "session"], autouse=True)
+def way(request, monkeypatch):
+    """Both ways to the server keep every promise: the short one, and that of aiohttp's session."""
+    if request.param == "session":
+        monkeypatch.setattr(_transport, "is_session_replaced", lambda: True)
 
 
 def client(server, **options):
@@ -832,6 +840,12 @@ async def test_what_is_not_modelled_can_be_requested(server, peaka):
 async def test_a_wrong_path_is_refused(peaka, path):
     """The way around the models leaves the base URL for no other path."""
     assert type(await failure_of(peaka.request("GET", path))) is ConfigurationError
+
+
+@pytest.mark.parametrize("method", ["", "GET /other HTTP/1.1\r\nX:", "G T", "GÉT"])
+async def test_a_wrong_method_is_refused(peaka, method):
+    """The way around the models makes one request, and no other than it was asked to."""
+    assert type(await failure_of(peaka.request(method, "/info"))) is ConfigurationError
 
 
 async def test_transport_errors_hold_nothing_foreign(server, peaka):

@@ -1,0 +1,110 @@
+"""How far one attempt got on the wire."""
+
+from __future__ import annotations
+
+import select
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Protocol, final
+
+import aiohttp
+import attrs
+
+from peaka_async._deadline import Deadlines, Limit
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Mapping
+
+    from aiohttp.connector import Connection
+    from aiohttp.http_writer import HttpVersion
+
+_CLOSED_BY_PEER = getattr(select, "POLLRDHUP", 0)
+"""Linux alone tells a half-closed socket from a readable one, which a TLS session ticket makes too."""
+
+
+class Response(Protocol):
+    """What is read of an answer; `aiohttp.ClientResponse` is one."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def version(self) -> HttpVersion | None: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def content(self) -> aiohttp.StreamReader: ...
+    @property
+    def content_length(self) -> int | None: ...
+    async def read(self) -> bytes: ...
+    def close(self) -> None: ...
+
+
+@final
+@attrs.define(eq=False)
+class Wire(Limit):
+    """How far one attempt got, and its time: written where it happens, read where a failure is judged."""
+
+    attempt_limit: float | None = None
+    """Seconds that the attempt may take once it has a connection."""
+
+    deadline: float | None = None
+    """When the call has to end, on the loop's clock."""
+
+    deadlines: Deadlines | None = None
+    phase: str = "connect"
+    sent: bool = False
+    transport: asyncio.BaseTransport | None = None
+    head: Response | None = None
+
+    def ends(self, loop: asyncio.AbstractEventLoop) -> float | None:
+        """When an attempt that starts now has to end, on the loop's clock."""
+        if self.attempt_limit is None:
+            return self.deadline
+        end = loop.time() + self.attempt_limit
+        return end if self.deadline is None else min(end, self.deadline)
+
+    def limit_until(self, when: float | None) -> None:
+        """Move the attempt's limit, on the loop's clock."""
+        if self.deadlines is not None:
+            self.deadlines.move(self, when)
+
+    def mark_sent(self, transport: asyncio.BaseTransport) -> None:
+        """Note that from now on the server may have the request."""
+        self.sent = True
+        self.phase = "response"
+        self.transport = transport
+
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """The address and port at the other end of the connection."""
+        name = None if self.transport is None else self.transport.get_extra_info("peername")
+        return name[:2] if isinstance(name, tuple) else None
+
+
+current_wire: ContextVar[Wire] = ContextVar("current_wire")
+
+
+class StaleConnectionError(aiohttp.ClientConnectionError):
+    """A pooled connection was closed by the server before anything was written to it."""
+
+
+def usable_transport(connection: Connection) -> asyncio.Transport:
+    """The transport of a connection that something can be written to.
+
+    Raises:
+        StaleConnectionError: the server has closed it.
+    """
+    transport = connection.transport
+    if transport is None or transport.is_closing() or _is_closed_by_peer(transport):
+        raise StaleConnectionError
+    return transport
+
+
+def _is_closed_by_peer(transport: asyncio.BaseTransport) -> bool:
+    """Ask the kernel whether the server has closed: the event loop may not have been told yet."""
+    sock = transport.get_extra_info("socket")
+    if not _CLOSED_BY_PEER or sock is None:
+        return False
+    poll = select.poll()
+    poll.register(sock.fileno(), _CLOSED_BY_PEER)
+    return bool(poll.poll(0))
