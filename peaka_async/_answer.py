@@ -77,8 +77,9 @@ def value_of(request: Request[T], answer: Answer) -> T:
     returns = request.returns
     if returns is bytes:
         return cast("T", answer.body)
-    if isinstance(returns, type) and issubclass(returns, str):
-        return cast("T", returns(_text(answer)))
+    from_text = getattr(returns, "from_text", None)
+    if from_text is not None:
+        return cast("T", from_text(_text(answer)))
     try:
         return _codec.decode(answer.body, returns)
     except _codec.Mismatch as mismatch:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 import functools
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar, final
 from urllib.parse import quote, urlencode
@@ -17,7 +18,7 @@ from peaka_async.errors import ConfigurationError
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-QueryValue = str | int | bool | None
+QueryValue = str | int | bool | datetime | Sequence[str] | None
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -46,12 +47,14 @@ class Safety(enum.Enum):
 class Content:
     """A request body that is not JSON.
 
-    `chunks` is called once an attempt. `size` is the length in bytes; None sends the body chunked.
+    `chunks` is called once an attempt. `size` is the length in bytes; None sends the body chunked. A body that is not
+    `repeatable` is sent again only where nothing of it was taken.
     """
 
     media_type: str
     chunks: Callable[[], AsyncIterator[bytes]] = attrs.field(repr=False)
     size: int | None = None
+    repeatable: bool = True
 
 
 @final
@@ -62,7 +65,8 @@ class Request(Generic[T_co]):
     `path` and `query` are keyed in snake_case; the API's camelCase is made from it. A query value of
     None is left out. `body` is an attrs object, a list of them or a mapping, sent as JSON, or a
     `Content`; None sends no body. `server_timeout` is the time in seconds that the server was asked
-    to spend: the call's own limits are widened to exceed it.
+    to spend: the call's own limits are widened to exceed it. `partner_only` operations refuse Project keys.
+    `url` is an absolute URL on another host, in place of the API's: neither the key nor the trace context goes there.
     """
 
     operation: str
@@ -73,7 +77,10 @@ class Request(Generic[T_co]):
     path: Mapping[str, str] = attrs.field(kw_only=True, default=_NOTHING)
     query: Mapping[str, QueryValue] = attrs.field(kw_only=True, default=_NOTHING)
     body: object = attrs.field(kw_only=True, default=None, repr=False)
+    headers: Mapping[str, str] = attrs.field(kw_only=True, default=_NOTHING)
     server_timeout: float | None = attrs.field(kw_only=True, default=None)
+    partner_only: bool = attrs.field(kw_only=True, default=False)
+    url: str | None = attrs.field(kw_only=True, default=None, repr=False)
 
     @property
     def route(self) -> str:
@@ -99,6 +106,23 @@ class Send(Protocol):
     """Carries a request to the API and brings back what it declares."""
 
     async def __call__(self, request: Request[T], /) -> T: ...
+
+
+class Streamed(Protocol):
+    """An answer whose body is read piece by piece; it has to be closed, or read to its end."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    async def aclose(self) -> None: ...
+
+
+class Stream(Protocol):
+    """Carries a request to the API and brings back its answer's head, with the body to follow."""
+
+    async def __call__(self, request: Request[bytes], /) -> Streamed: ...
 
 
 @functools.cache
@@ -157,6 +181,12 @@ def _quoted(value: str) -> str:
 
 
 def _query_text(value: QueryValue) -> str:
+    if isinstance(value, str):
+        return str(value)
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    if isinstance(value, datetime):
+        return (
+            value.isoformat() if value.tzinfo is None else f"{value.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
+        )
+    return ",".join(value) if isinstance(value, Sequence) else str(value)

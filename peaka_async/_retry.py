@@ -15,7 +15,7 @@ from typing import TypeVar, final
 import attrs
 import tenacity
 
-from peaka_async._request import Request, Safety
+from peaka_async._request import Content, Request, Safety
 from peaka_async.errors import APIError, PeakaError, PeakaTimeoutError, TransportError, WireProgress
 
 T = TypeVar("T")
@@ -97,6 +97,8 @@ class RetryPolicy:
         refusal = _refusal(request.safety, failure)
         if refusal is not None:
             return refusal
+        if isinstance(request.body, Content) and not (request.body.repeatable or _is_unsent(failure)):
+            return Decision(retry=False, reason="its body was taken from a source that cannot be read again")
         if attempt >= self.attempts:
             return Decision(retry=False, reason=f"all {self.attempts} attempts were made")
         return self._timed(failure, attempt, remaining)
@@ -139,10 +141,14 @@ def _refusal(safety: Safety, failure: PeakaError) -> Decision | None:
     return Decision(retry=False, reason=reason)
 
 
+def _is_unsent(failure: PeakaError) -> bool:
+    return isinstance(failure, TransportError) and failure.progress is WireProgress.NOT_SENT
+
+
 def _why(failure: PeakaError) -> str:
     if isinstance(failure, APIError):
         return f"{failure.status} is passing"
-    if isinstance(failure, TransportError) and failure.progress is WireProgress.NOT_SENT:
+    if _is_unsent(failure):
         return "nothing was sent"
     return "repeating it does no harm"
 

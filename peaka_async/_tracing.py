@@ -11,6 +11,7 @@ import asyncio
 import os
 from contextvars import Token
 from typing import TYPE_CHECKING, TypeVar, final
+from urllib.parse import urlsplit
 
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
@@ -123,15 +124,18 @@ class Telemetry:
             "peaka.client.active_operations", unit="{operation}", description="Calls in flight."
         )
 
-    def start(self, request: Request[T]) -> OperationSpan | None:
-        """Begin the span of a call; None where no tracing is set up."""
+    def start(self, request: Request[T], *, current: bool = True) -> OperationSpan | None:
+        """Begin the span of a call; None where no tracing is set up.
+
+        It is the current span until it ends, unless the call gives control back before.
+        """
         self._active.add(1, self._server)
         span = self._tracer.start_span(f"peaka.{request.operation}")
         if span.is_recording():
             span.set_attributes({"peaka.operation": request.operation, "peaka.safety": request.safety.value})
         elif not span.get_span_context().is_valid:
             return None
-        return OperationSpan(span)
+        return OperationSpan(span, current=current)
 
     def ended(
         self, request: Request[T], span: OperationSpan | None, seconds: float, error: BaseException | None = None
@@ -149,9 +153,9 @@ class Telemetry:
         if operation is None or not operation.recording:
             return None
         attributes: Attributes = {
-            **self._server,
+            **self._server_of(request),
             "http.request.method": request.method,
-            "url.full": shown_url(self._base, target),
+            "url.full": shown_url(self._base, target) if request.url is None else shown_url("", request.url),
             "url.template": request.route,
         }
         if resends:
@@ -179,6 +183,8 @@ class Telemetry:
             span.waiting(failed, decision)
 
     def _attributes(self, request: Request[T], kind: str, outcome: Outcome) -> Attributes:
+        if request.url is not None:
+            return self._describe(request, kind, outcome)
         key = (request.operation, kind, outcome)
         found = self._known.get(key)
         if found is None:
@@ -186,7 +192,7 @@ class Telemetry:
         return found
 
     def _describe(self, request: Request[T], kind: str, outcome: Outcome) -> Attributes:
-        attributes = dict(self._server)
+        attributes = dict(self._server_of(request))
         if kind == "peaka":
             attributes["peaka.operation"] = request.operation
         else:
@@ -198,6 +204,12 @@ class Telemetry:
         if error:
             attributes["error.type"] = error
         return attributes
+
+    def _server_of(self, request: Request[T]) -> Attributes:
+        if request.url is None:
+            return self._server
+        url = urlsplit(request.url)
+        return {"server.address": url.hostname or "", "server.port": url.port or (80 if url.scheme == "http" else 443)}
 
     def inject(self, headers: MutableMapping[str, str], context: Context) -> None:
         """Put the trace context into an attempt's headers."""
@@ -212,14 +224,14 @@ class OperationSpan:
 
     __slots__ = ("_attempts", "_span", "_token", "context", "reason", "recording")
 
-    def __init__(self, span: Span) -> None:
+    def __init__(self, span: Span, *, current: bool) -> None:
         self._span = span
         self._attempts = 1
         self.context = trace.set_span_in_context(span)
         self.recording = span.is_recording()
         self.reason: str | None = None
         """Why no other attempt was made, once one failed."""
-        self._token: Token[Context] = otel_context.attach(self.context)
+        self._token: Token[Context] | None = otel_context.attach(self.context) if current else None
 
     def waiting(self, failed: Attempt, decision: Decision) -> None:
         """Note the wait before another attempt."""
@@ -245,7 +257,8 @@ class OperationSpan:
             self._span.set_attribute("peaka.attempts", self._attempts)
             _mark(self._span, error, self.reason)
         self._span.end()
-        otel_context.detach(self._token)
+        if self._token is not None:
+            otel_context.detach(self._token)
 
 
 @final
@@ -260,7 +273,13 @@ class AttemptSpan:
         wire = self.context
         if _SUPPRESS_HTTP is not None:
             wire = otel_context.set_value(_SUPPRESS_HTTP, True, wire)  # noqa: FBT003 - the API's own signature
-        self._token: Token[Context] = otel_context.attach(wire)
+        self._token: Token[Context] | None = otel_context.attach(wire)
+
+    def leave(self) -> None:
+        """Stop being the current span; a streamed answer goes on after that."""
+        if self._token is not None:
+            otel_context.detach(self._token)
+            self._token = None
 
     def end(self, wire: Wire, error: BaseException | None) -> None:
         if self._span.is_recording():
@@ -273,7 +292,7 @@ class AttemptSpan:
                     self._span.set_attribute("network.protocol.version", f"{version.major}.{version.minor}")
             _mark(self._span, error)
         self._span.end()
-        otel_context.detach(self._token)
+        self.leave()
 
 
 def _mark(span: Span, error: BaseException | None, reason: str | None = None) -> None:

@@ -6,11 +6,11 @@ import asyncio
 import logging
 import random
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from http import HTTPStatus
 from time import monotonic
-from typing import Generic, TypeVar, final
+from typing import Generic, TypeVar, cast, final
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -138,16 +138,22 @@ class _Call:
         "hops",
         "ledger",
         "request",
+        "response",
         "retry",
         "sent",
         "span",
+        "streamed",
         "target",
         "timeouts",
         "watched",
     )
 
-    def __init__(self, request: Request[T], settings: Settings, span: OperationSpan | None) -> None:
+    def __init__(
+        self, request: Request[T], settings: Settings, span: OperationSpan | None, *, streamed: bool = False
+    ) -> None:
         self.request = request
+        self.streamed = streamed
+        self.response: _Open | None = None
         self.retry = settings.retry
         self.timeouts = settings.timeouts
         if request.server_timeout is not None:
@@ -226,6 +232,27 @@ class Transport:
         if found is not None:
             found.append(RawResponse(value, answer.status, shown_headers(answer), call.ledger))
         return value
+
+    async def stream(self, request: Request[bytes]) -> ByteStream:
+        """Make the call up to the head of its answer; the body follows piece by piece.
+
+        The call's total limit ends with the head. From then on each piece may take as long as an attempt may.
+
+        Raises:
+            PeakaError: see the tree in `peaka_async.errors`; reading the body raises too.
+        """
+        telemetry = self.shared.telemetry
+        started = monotonic()
+        span = telemetry.start(request, current=False)
+        call: _Call | None = None
+        try:
+            call = _Call(request, self.settings, span, streamed=True)
+            await self._send_with_retries(call)
+        except BaseException as error:
+            self._explain(error, request, call)
+            telemetry.ended(request, span, monotonic() - started, error)
+            raise
+        return ByteStream(call, telemetry, started)
 
     @staticmethod
     def _explain(error: BaseException, request: Request[T], call: _Call | None) -> None:
@@ -315,7 +342,10 @@ class Transport:
             call.attempts += 1
             if error is not None or call.watched:
                 call.ledger += (_ledger_line(call.attempts, wire, seconds, error),)
-            telemetry.ended_attempt(call.request, span, seconds, wire, error)
+            if call.response is None:
+                telemetry.ended_attempt(call.request, span, seconds, wire, error)
+            elif span is not None:
+                span.leave()
         if answer.status in _REDIRECTS:
             return await self._send_attempt(call)
         return answer
@@ -370,7 +400,7 @@ class Transport:
     async def _send_once(self, call: _Call, wire: Wire, span: AttemptSpan | None) -> Answer:
         """Add: one HTTP request within its time. Every foreign error is translated here."""
         more = None
-        if call.span is not None or not self._own_key:
+        if (call.span is not None or not self._own_key) and call.request.url is None:
             more = await self._more_headers(call, span)
         loop = asyncio.get_running_loop()
         pool = self.shared.pools.get(loop) or await self.shared.pools.begin(loop)
@@ -382,6 +412,9 @@ class Transport:
         problem: BaseException
         try:
             response = await self._open(call, wire, more, pool)
+            if call.streamed and response.status < HTTPStatus.MULTIPLE_CHOICES:
+                call.response = _Open(response, wire, span, monotonic())
+                return Answer(response.status, response.headers, b"")
             if self._is_small(response):
                 return Answer(response.status, response.headers, await response.read())
             return Answer(response.status, response.headers, await self._read(response))
@@ -442,6 +475,8 @@ class Transport:
 
     async def _begin(self, call: _Call, wire: Wire, more: dict[str, str] | None, pool: Pool) -> Response:
         body = call.body
+        if call.request.url is not None:
+            return await self._begin_elsewhere(call, call.request.url, pool)
         if pool.exchanger is not None and not isinstance(body, Content) and not is_session_replaced():
             lines = self._header_lines
             if more:
@@ -454,12 +489,29 @@ class Transport:
                 headers["Content-Length"] = str(body.size)
         elif body is not None:
             headers["Content-Type"] = "application/json"
-        return await pool.session.request(
-            call.request.method,
-            URL(self._base + call.target, encoded=True),
-            data=body.chunks() if isinstance(body, Content) else body,
-            headers=headers,
-            allow_redirects=False,
+        return cast(
+            "Response",
+            await pool.session.request(
+                call.request.method,
+                URL(self._base + call.target, encoded=True),
+                data=body.chunks() if isinstance(body, Content) else body,
+                headers=headers,
+                allow_redirects=False,
+            ),
+        )
+
+    @staticmethod
+    async def _begin_elsewhere(call: _Call, url: str, pool: Pool) -> Response:
+        """Ask another host, with nothing in the request that is meant for the API."""
+        return cast(
+            "Response",  # its headers are a property of a kind of its own
+            await pool.session.request(
+                call.request.method,
+                URL(url, encoded=True),
+                headers={"User-Agent": _USER_AGENT, "Accept-Encoding": "identity", **call.request.headers},
+                skip_auto_headers=("Accept",),
+                allow_redirects=False,
+            ),
         )
 
     def _is_small(self, response: Response) -> bool:
@@ -491,6 +543,79 @@ class Transport:
             "Do not repeat a call that creates something."
         )
         raise DecodeError(msg, status=response.status)
+
+
+@final
+@attrs.frozen(eq=False)
+class _Open:
+    """An answer whose body was not read yet."""
+
+    response: Response
+    wire: Wire
+    span: AttemptSpan | None
+    started: float
+
+
+@final
+class ByteStream:
+    """An answer whose body is read piece by piece.
+
+    Attributes:
+        status: the HTTP status.
+        headers: the answer's headers, names in any case.
+    """
+
+    def __init__(self, call: _Call, telemetry: Telemetry, started: float) -> None:
+        if call.response is None:
+            msg = "there is no answer to read"
+            raise RuntimeError(msg)
+        self._call, self._open, self._telemetry, self._started = call, call.response, telemetry, started
+        self._ended = False
+        self.status: int = self._open.response.status
+        self.headers: Mapping[str, str] = self._open.response.headers
+        self._pieces = self._read()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._pieces
+
+    async def aclose(self) -> None:
+        """Stop reading. Where the body was not read to its end the connection is closed."""
+        await self._pieces.aclose()
+        self._end(None)
+
+    async def _read(self) -> AsyncGenerator[bytes, None]:
+        error: BaseException | None = None
+        try:
+            while piece := await self._piece():
+                yield piece
+        except GeneratorExit:
+            raise
+        except BaseException as failure:
+            error = failure
+            Transport._explain(failure, self._call.request, self._call)  # noqa: SLF001 - of this module
+            raise
+        finally:
+            self._end(error)
+
+    async def _piece(self) -> bytes:
+        wire = self._open.wire
+        limit = asyncio.timeout(self._call.timeouts.attempt)
+        try:
+            async with limit:
+                return await self._open.response.content.readany()
+        except Exception as error:  # noqa: BLE001 - whatever aiohttp raises ends here
+            problem = error
+        wire.expired = limit.expired()
+        raise _translated(problem, wire)
+
+    def _end(self, error: BaseException | None) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self._open.response.close()
+        request, now = self._call.request, monotonic()
+        self._telemetry.ended_attempt(request, self._open.span, now - self._open.started, self._open.wire, error)
+        self._telemetry.ended(request, self._call.span, now - self._started, error)
 
 
 def checked_key(key: object) -> str:
