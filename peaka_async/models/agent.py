@@ -1,0 +1,62 @@
+"""The AI agent: chats about a project's data."""
+
+from __future__ import annotations
+
+import json
+from typing import cast
+
+import attrs
+
+__all__ = ["AIAgentChatRequestDto", "AIAgentChatStreamRequestDto", "AIAgentThreadUpdateRequest", "ChatEvent"]
+
+
+@attrs.frozen
+class AIAgentChatRequestDto:
+    """A message to the agent.
+
+    With a `thread_id` it goes on with a chat. `no_execute` lets the agent write SQL without running it.
+    """
+
+    message: str | None = None
+    thread_id: str | None = attrs.field(default=None, kw_only=True)
+    no_execute: bool | None = attrs.field(default=None, kw_only=True)
+
+
+@attrs.frozen
+class AIAgentChatStreamRequestDto:
+    """A message to the agent, to be answered in pieces. `stream_modes` are LangGraph's, such as `updates`."""
+
+    message: str | None = None
+    thread_id: str | None = attrs.field(default=None, kw_only=True)
+    no_execute: bool | None = attrs.field(default=None, kw_only=True)
+    stream_modes: list[str] | None = attrs.field(default=None, kw_only=True)
+
+
+@attrs.frozen
+class AIAgentThreadUpdateRequest:
+    """A chat thread's new name."""
+
+    display_name: str | None = None
+
+
+@attrs.frozen
+class ChatEvent:
+    """An event of a chat's stream.
+
+    Attributes:
+        data: the event's text as it came.
+        event: its type; `message` where the service names none.
+        id: the last id that the service gave; empty where it gave none.
+    """
+
+    data: str
+    event: str = "message"
+    id: str = ""
+
+    def json(self) -> dict[str, object] | None:
+        """The data as a JSON object; None where it is none."""
+        try:
+            value = json.loads(self.data)
+        except (ValueError, RecursionError):
+            return None
+        return cast("dict[str, object]", value) if isinstance(value, dict) else None

@@ -1,0 +1,30 @@
+"""API keys: the Project keys of a project."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import attrs
+
+__all__ = ["ApiKey", "ApiKeyRequest"]
+
+
+@attrs.frozen
+class ApiKeyRequest:
+    """A key to create. Without `expires_at` it never expires."""
+
+    name: str | None = None
+    expires_at: datetime | None = None
+
+
+@attrs.frozen
+class ApiKey:
+    """A Project key.
+
+    `api_key` is the secret itself; only the answer to its creation carries it. It is kept out of the repr.
+    """
+
+    name: str | None = None
+    api_key: str | None = attrs.field(default=None, repr=False)
+    api_key_id: str | None = None
+    expires_at: datetime | None = None

@@ -1,0 +1,175 @@
+"""Catalogs: the data sources of a project, with their schemas, tables and columns."""
+
+from __future__ import annotations
+
+import attrs
+
+__all__ = [
+    "Catalog",
+    "CatalogRequest",
+    "CatalogSchemaTable",
+    "CatalogShareRequestV2",
+    "ColumnStatistics",
+    "Meta",
+    "Page",
+    "Schema",
+    "SearchRequest",
+    "SearchResult",
+    "SearchText",
+    "SharedCatalogResponse",
+    "TableCacheResult",
+    "TableStatistics",
+]
+
+
+@attrs.frozen
+class CatalogRequest:
+    """A catalog to create on a connection.
+
+    `extra_parameters` is what some connectors need beside it: Google Sheets takes the `sheets` to include.
+    """
+
+    name: str | None = None
+    connection_id: str | None = None
+    extra_parameters: dict[str, object] | None = None
+
+
+@attrs.frozen
+class Catalog:
+    """A data source of a project.
+
+    `name` is the catalog's name in SQL. The built-in catalogs (`internal`: Peaka Tables and BI Tables, `query`: saved
+    queries) and semantic catalogs have no connection.
+    """
+
+    id: str | None = None
+    name: str | None = None
+    display_name: str | None = None
+    catalog_type: str | None = None
+    connection_id: str | None = None
+
+
+@attrs.frozen
+class CatalogShareRequestV2:
+    """The project that gets read access to a catalog."""
+
+    target_project_id: str | None = None
+
+
+@attrs.frozen
+class SharedCatalogResponse:
+    """The id that a shared catalog has in the other project."""
+
+    shared_catalog_id: str | None = None
+
+
+@attrs.frozen
+class Schema:
+    """A schema of a catalog: a group of tables."""
+
+    catalog_id: str | None = None
+    catalog_name: str | None = None
+    schema_name: str | None = None
+
+
+@attrs.frozen
+class TableCacheResult:
+    """Whether a table is cached, and how it could be.
+
+    `supported_cache_types` holds `FULL_REFRESH`, `INCREMENTAL`, both, or nothing for a table that cannot be cached.
+    It and `is_cacheable` are None where the service could not find out.
+    """
+
+    supported_cache_types: list[str] | None = None
+    is_cached: bool | None = None
+    is_cacheable: bool | None = None
+
+
+@attrs.frozen
+class ColumnStatistics:
+    """An estimate for the query planner.
+
+    `distinct_fraction` reads like PostgreSQL's `n_distinct`: below 0 it is minus the fraction of rows that are
+    distinct, from 0 on the number of distinct values.
+    """
+
+    column_name: str | None = None
+    distinct_fraction: float | None = None
+
+
+@attrs.frozen
+class TableStatistics:
+    """The estimates for a table's columns."""
+
+    catalog_id: str | None = None
+    schema_name: str | None = None
+    table_name: str | None = None
+    column_statistics: list[ColumnStatistics] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class SearchRequest:
+    """What to search for: a text that names contain, in any case.
+
+    `catalog` is a catalog's name in SQL. `schema` alone searches the schemas of that name, with `catalog` the one.
+    The service gives 100 results from offset 0 where `limit` and `offset` are left out.
+    """
+
+    catalog: str | None = None
+    schema: str | None = None
+    query: str | None = None
+    limit: int | None = None
+    offset: int | None = None
+
+
+@attrs.frozen
+class CatalogSchemaTable:
+    """A match: a catalog, a schema of one where `schema` is set, a table where `table` is set too."""
+
+    catalog: str | None = None
+    schema: str | None = None
+    table: str | None = None
+
+
+@attrs.frozen
+class Page:
+    """Where a page of results lies in the whole. `next_offset` is None on the last."""
+
+    limit: int | None = None
+    offset: int | None = None
+    next_offset: int | None = None
+
+
+@attrs.frozen
+class SearchText:
+    """The text that was searched for."""
+
+    text: str | None = None
+
+
+@attrs.frozen
+class Meta:
+    """What the results are a page of."""
+
+    page: Page | None = None
+    query: SearchText | None = None
+
+
+@attrs.frozen
+class SearchResult:
+    """One page of matches. A group without a match is None or empty."""
+
+    matched_catalogs: list[CatalogSchemaTable] | None = None
+    matched_schemas: list[CatalogSchemaTable] | None = None
+    matched_tables: list[CatalogSchemaTable] | None = None
+    meta: Meta | None = None
+
+    @property
+    def matches(self) -> tuple[CatalogSchemaTable, ...]:
+        """All matches of the page: catalogs, then schemas, then tables."""
+        return (*(self.matched_catalogs or ()), *(self.matched_schemas or ()), *(self.matched_tables or ()))
+
+    @property
+    def next_offset(self) -> int | None:
+        """The offset of the next page; None where this is the last."""
+        return None if self.meta is None or self.meta.page is None else self.meta.page.next_offset

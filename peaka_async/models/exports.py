@@ -1,0 +1,124 @@
+"""Exports: queries and tables written to files."""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+
+import attrs
+
+from peaka_async.models._status import Status
+
+__all__ = [
+    "ExportCompression",
+    "ExportCsvOptions",
+    "ExportFile",
+    "ExportFormat",
+    "ExportJobCreated",
+    "ExportJobResponse",
+    "ExportRequest",
+    "ExportStatus",
+]
+
+
+class ExportFormat(enum.StrEnum):
+    """How rows are written."""
+
+    CSV = "CSV"
+    JSONL = "JSONL"
+
+
+class ExportCompression(enum.StrEnum):
+    """How files are compressed; with GZIP their names end in `.gz`."""
+
+    NONE = "NONE"
+    GZIP = "GZIP"
+
+
+class ExportStatus(Status):
+    """The state of an export. EXPIRED: it succeeded, and its files were removed since."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+
+
+@attrs.frozen(kw_only=True)
+class ExportCsvOptions:
+    """The form of a CSV file."""
+
+    delimiter: str | None = None
+    quote_char: str | None = None
+    record_separator: str | None = None
+    include_header: bool | None = None
+    null_value: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ExportRequest:
+    """What to export, and how.
+
+    `limit` is the number of rows, which the service keeps within 1 and 1,000,000. Without `columns` all are exported;
+    `include_system_columns` adds Peaka's own (`_id`, `_version`, …).
+    """
+
+    format: ExportFormat | str | None = None
+    limit: int | None = None
+    csv_options: ExportCsvOptions | None = None
+    include_system_columns: bool | None = None
+    columns: list[str] | None = None
+    compression: ExportCompression | str | None = None
+
+
+@attrs.frozen
+class ExportJobCreated:
+    """An export that was accepted."""
+
+    id: str | None = None
+    status: ExportStatus | str | None = None
+
+
+@attrs.frozen
+class ExportFile:
+    """A file of an export. Whoever has `url` can download it for a while, so it is kept out of the repr.
+
+    `bytes` is its size.
+    """
+
+    name: str | None = None
+    url: str | None = attrs.field(default=None, repr=False)
+    bytes: int | None = None
+
+
+@attrs.frozen
+class ExportJobResponse:
+    """An export.
+
+    `files` is there once it succeeded, for the user who began it, and only where one export is read, not in lists. The
+    links end at `expires_at`; reading the export again gives new ones.
+    """
+
+    id: str | None = None
+    status: ExportStatus | str | None = None
+    format: ExportFormat | str | None = None
+    compression: ExportCompression | str | None = None
+    row_count: int | None = None
+    bytes: int | None = None
+    duration_ms: int | None = None
+    files: list[ExportFile] | None = None
+    expires_at: datetime | None = None
+    downloadable: bool | None = None
+    error: str | None = None
+    created_at: datetime | None = None
+    query_id: str | None = None
+    catalog_id: str | None = None
+    schema_name: str | None = None
+    table_name: str | None = None
+    source: str | None = None
+    user_id: str | None = None
+    user_name: str | None = None
+    api_key_prefix: str | None = None
+    client_source: str | None = None

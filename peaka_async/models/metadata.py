@@ -1,0 +1,314 @@
+"""Metadata: what the AI agent knows of a project's tables."""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+from peaka_async.models._status import Status
+
+__all__ = [
+    "GoldenSql",
+    "GoldenSqlMatch",
+    "GoldenSqlMatches",
+    "GoldenSqlMetadata",
+    "GoldenSqls",
+    "MetadataAIUsageUpdateRequest",
+    "MetadataAddGoldenSqlRequest",
+    "MetadataAddRelationRequest",
+    "MetadataCategoricalColumnRequest",
+    "MetadataColumn",
+    "MetadataColumnLineage",
+    "MetadataCreateSemanticsRequest",
+    "MetadataDocument",
+    "MetadataMatches",
+    "MetadataRefreshJobStatusResult",
+    "MetadataRefreshMetadataCallbackRequest",
+    "MetadataRefreshMetadataRequest",
+    "MetadataUpdateRelationRequest",
+    "MetadataUpdateRequest",
+    "ProjectMetadata",
+    "RefreshStatus",
+    "Relation",
+    "RelationType",
+    "Relations",
+    "SampleQuestion",
+    "SampleQuestions",
+    "Semantics",
+    "TableMetadata",
+    "UpdateFrequency",
+]
+
+
+class UpdateFrequency(enum.StrEnum):
+    """How often the values of a categorical column are read again."""
+
+    NONE = "NONE"
+    DAILY = "DAILY"
+    WEEKLY = "WEEKLY"
+    MONTHLY = "MONTHLY"
+
+
+class RelationType(enum.StrEnum):
+    """How the rows of two tables belong together."""
+
+    MANY_TO_ONE = "MANY_TO_ONE"
+    ONE_TO_MANY = "ONE_TO_MANY"
+    ONE_TO_ONE = "ONE_TO_ONE"
+
+
+class RefreshStatus(Status):
+    """The state of a metadata refresh; NOT_ACTIVE where none was begun."""
+
+    NOT_ACTIVE = "NOT_ACTIVE"
+    COMPLETED = "COMPLETED"
+    WAITING = "WAITING"
+    ACTIVE = "ACTIVE"
+    DELAYED = "DELAYED"
+    FAILED = "FAILED"
+    PAUSED = "PAUSED"
+    STUCK = "STUCK"
+
+
+@attrs.frozen
+class MetadataColumnLineage:
+    """Where a column's values come from."""
+
+    tables: list[str] | None = None
+    column: str | None = None
+    expression: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class MetadataColumn:
+    """What is known of a column. A categorical column has few values: `categorical_values` lists them."""
+
+    column_name: str | None = None
+    column_description: str | None = None
+    data_type: str | None = None
+    order: int | None = None
+    is_not_null: bool | None = None
+    is_system: bool | None = None
+    is_unique: bool | None = None
+    is_primary: bool | None = None
+    is_categorical: bool | None = None
+    categorical_values: list[str] | None = None
+    lineage: list[MetadataColumnLineage] | None = None
+
+
+@attrs.frozen
+class Relation:
+    """A relation between columns of two tables."""
+
+    id: str | None = None
+    project_id: str | None = None
+    source_catalog_id: str | None = None
+    source_schema_name: str | None = None
+    source_table_name: str | None = None
+    source_column_name: str | None = None
+    target_catalog_id: str | None = None
+    target_schema_name: str | None = None
+    target_table_name: str | None = None
+    target_column_name: str | None = None
+    type: RelationType | str | None = None
+
+
+@attrs.frozen
+class Relations:
+    """The relations of a catalog's tables."""
+
+    relations: list[Relation] | None = None
+
+
+@attrs.frozen
+class TableMetadata:
+    """What is known of a table. `use_with_ai` says whether the agent may use it."""
+
+    project_id: str | None = None
+    catalog_id: str | None = None
+    catalog_type: str | None = None
+    catalog_sub_type: str | None = None
+    catalog_query_name: str | None = None
+    catalog_display_name: str | None = None
+    schema_name: str | None = None
+    table_name: str | None = None
+    table_description: str | None = None
+    is_cacheable: bool | None = None
+    is_dynamic_table: bool | None = None
+    use_with_ai: bool | None = attrs.field(default=None, metadata={"json": "useWithAI"})
+    columns: list[MetadataColumn] | None = None
+    relations: list[Relation] | None = None
+
+
+@attrs.frozen
+class MetadataDocument:
+    """A table's metadata as it is indexed: `content` is the text that searches read."""
+
+    id: str | None = None
+    content: str | None = None
+    metadata: TableMetadata | None = None
+
+
+@attrs.frozen
+class ProjectMetadata:
+    """The metadata of a project's tables."""
+
+    metadata: list[MetadataDocument] | None = None
+
+
+@attrs.frozen
+class MetadataMatches:
+    """The tables that match a question, the best first."""
+
+    result: list[TableMetadata] | None = None
+
+
+@attrs.frozen
+class GoldenSqlMetadata:
+    """A question with the SQL that answers it."""
+
+    sql: str | None = None
+    prompt: str | None = None
+    project_id: str | None = None
+
+
+@attrs.frozen
+class GoldenSql:
+    """A golden SQL: an example that the agent learns from."""
+
+    id: str | None = None
+    content: str | None = None
+    metadata: GoldenSqlMetadata | None = None
+
+
+@attrs.frozen
+class GoldenSqls:
+    """The golden SQLs of a project."""
+
+    result: list[GoldenSql] | None = None
+
+
+@attrs.frozen
+class GoldenSqlMatch:
+    """A golden SQL that matches a question."""
+
+    question: str | None = None
+    sql: str | None = None
+
+
+@attrs.frozen
+class GoldenSqlMatches:
+    """The golden SQLs that match a question, the best first."""
+
+    result: list[GoldenSqlMatch] | None = None
+
+
+@attrs.frozen
+class SampleQuestion:
+    """A question that the project's data could answer."""
+
+    question: str | None = None
+    category: str | None = None
+
+
+@attrs.frozen
+class SampleQuestions:
+    """Generated questions. `thread_id` is the chat thread that they were made in."""
+
+    questions: list[SampleQuestion] | None = None
+    thread_id: str | None = None
+
+
+@attrs.frozen
+class Semantics:
+    """Generated descriptions of a table and its columns. `thread_id` is the chat thread that they were made in."""
+
+    metadata: TableMetadata | None = None
+    thread_id: str | None = None
+
+
+@attrs.frozen
+class MetadataCategoricalColumnRequest:
+    """Read a column's values, `limit` of them at most, and again by the frequency."""
+
+    limit: int | None = None
+    frequency: UpdateFrequency | str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class MetadataAddGoldenSqlRequest:
+    """A question and the SQL that answers it."""
+
+    prompt: str | None = None
+    sql: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class MetadataAddRelationRequest:
+    """A relation to another column."""
+
+    target_catalog_id: str | None = None
+    target_schema_name: str | None = None
+    target_table_name: str | None = None
+    target_column_name: str | None = None
+    type: RelationType | str | None = None
+
+
+@attrs.frozen
+class MetadataUpdateRelationRequest:
+    """A relation's new type."""
+
+    type: RelationType | str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class MetadataRefreshMetadataRequest:
+    """A catalog whose metadata is to be read again.
+
+    The service calls `callback_url` when it is done, with `callback_token`, which is kept out of the repr.
+    """
+
+    catalog_id: str | None = None
+    callback_url: str | None = attrs.field(default=None, metadata={"json": "callbackURL"})
+    callback_token: str | None = attrs.field(default=None, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class MetadataRefreshMetadataCallbackRequest:
+    """What the service calls when a refresh is done. `callback_token` is kept out of the repr."""
+
+    callback_url: str | None = attrs.field(default=None, metadata={"json": "callbackURL"})
+    callback_token: str | None = attrs.field(default=None, repr=False)
+
+
+@attrs.frozen
+class MetadataRefreshJobStatusResult:
+    """The state of a catalog's refresh."""
+
+    status: RefreshStatus | str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class MetadataCreateSemanticsRequest:
+    """How to describe a table: go on in a chat thread, begin with a prompt, look at `limit` rows."""
+
+    thread_id: str | None = None
+    initial_prompt: str | None = None
+    limit: int | None = None
+
+
+@attrs.frozen
+class MetadataAIUsageUpdateRequest:
+    """Whether the agent may use what is updated."""
+
+    use_with_ai: bool | None = attrs.field(default=None, metadata={"json": "useWithAI"})
+
+
+@attrs.frozen(kw_only=True)
+class MetadataUpdateRequest:
+    """What to change of a table's metadata."""
+
+    table_description: str | None = None
+    columns: list[MetadataColumn] | None = None
+    use_with_ai: bool | None = attrs.field(default=None, metadata={"json": "useWithAI"})

@@ -1,0 +1,24 @@
+"""Organizations: the top level, above workspaces and projects."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import attrs
+
+__all__ = ["Organization"]
+
+
+@attrs.frozen
+class Organization:
+    """An organization that the key reaches.
+
+    `owner` is the id of the user who made it.
+    """
+
+    id: str | None = None
+    name: str | None = None
+    owner: str | None = None
+    created_at: datetime | None = None
+    icon_file_id: str | None = None
+    description: str | None = None

@@ -1,0 +1,26 @@
+"""Parametric tables: tables of a REST source with values for their parameters."""
+
+from __future__ import annotations
+
+import attrs
+
+__all__ = ["ParametricTable", "ParametricTableColumn"]
+
+
+@attrs.frozen
+class ParametricTableColumn:
+    """A parameter, such as `_q_account`, and its value: any JSON value, or a macro such as `@today`."""
+
+    key: str | None = None
+    value: object = None
+
+
+@attrs.frozen(kw_only=True)
+class ParametricTable:
+    """A table made from another by giving values to its parameters."""
+
+    from_schema: str | None = None
+    from_table: str | None = None
+    to_schema: str | None = None
+    to_table: str | None = None
+    param_values: list[ParametricTableColumn] | None = None

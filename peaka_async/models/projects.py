@@ -1,0 +1,34 @@
+"""Projects: where connections, catalogs, tables and queries live."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import attrs
+
+__all__ = ["Project", "ProjectRequest"]
+
+
+@attrs.frozen
+class ProjectRequest:
+    """A project to create, or what to change of one."""
+
+    name: str
+    description: str | None = None
+
+
+@attrs.frozen
+class Project:
+    """A project of a workspace.
+
+    `owner` is a user's id.
+    """
+
+    id: str | None = None
+    name: str | None = None
+    description: str | None = None
+    domain: str | None = None
+    webhook_base_url: str | None = None
+    created_at: datetime | None = None
+    owner: str | None = None
+    workspace_id: str | None = None
