@@ -1,5 +1,9 @@
 """An asynchronous, typed client of Peaka's Partner API."""
 
+from peaka_async._pages import (
+    Pages,
+    ResultPage,
+)
 from peaka_async._request import (
     Content,
     Request,
@@ -16,7 +20,11 @@ from peaka_async._transport import (
 from peaka_async._version import (
     __version__,
 )
+from peaka_async._waiting import (
+    Waiting,
+)
 from peaka_async.client import (
+    Info,
     PeakaClient,
 )
 from peaka_async.errors import (
@@ -81,12 +89,14 @@ __all__ = [
     "Decision",
     "DecodeError",
     "FieldType",
+    "Info",
     "InvalidRedirect",
     "NotFoundError",
     "OAuth2Credential",
     "OAuth2Error",
     "Oauth2Callback",
     "OutcomeUnknownError",
+    "Pages",
     "PeakaClient",
     "PeakaError",
     "PeakaTimeoutError",
@@ -97,6 +107,7 @@ __all__ = [
     "RedirectBlockedError",
     "Replayed",
     "Request",
+    "ResultPage",
     "RetryPolicy",
     "Safety",
     "ServerError",
@@ -107,6 +118,7 @@ __all__ = [
     "WaitError",
     "WaitStalledError",
     "WaitTimeoutError",
+    "Waiting",
     "WireProgress",
     "WorkFailedError",
     "__version__",

@@ -1,8 +1,8 @@
-"""What every group of endpoints shares: the way to send."""
+"""What every group of endpoints shares: the ways to send."""
 
 from __future__ import annotations
 
-from peaka_async._request import Send
+from peaka_async._request import Send, Stream
 
 
 class Group:
@@ -12,3 +12,13 @@ class Group:
 
     def __init__(self, send: Send) -> None:
         self._send = send
+
+
+class StreamingGroup(Group):
+    """A group with answers that are read piece by piece; those go to `stream`."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, send: Send, stream: Stream) -> None:
+        super().__init__(send)
+        self._stream = stream

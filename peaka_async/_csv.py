@@ -1,0 +1,137 @@
+"""A CSV file as the body of an import: checked at its head, then sent piece by piece."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import os
+import secrets
+from collections.abc import AsyncIterable, AsyncIterator
+from pathlib import Path
+from typing import BinaryIO
+
+from peaka_async._request import Content
+from peaka_async.errors import ConfigurationError
+from peaka_async.models.internal_tables import CsvImportRequest
+
+CsvFile = str | os.PathLike[str] | bytes | BinaryIO | AsyncIterable[bytes]
+"""A path, the file's bytes, an open binary file, or an async iterable of pieces."""
+
+_PIECE_BYTES = 256 * 1024
+_MAX_HEADER_BYTES = 1024 * 1024
+_SHOWN_COLUMNS = 20
+_BOM = b"\xef\xbb\xbf"
+
+
+def _pieces(file: CsvFile) -> AsyncIterator[bytes]:
+    """The file from where it stands now."""
+    if isinstance(file, bytes):
+        return _of_bytes(file)
+    if isinstance(file, str | os.PathLike):
+        return _of_path(Path(file))
+    return aiter(file) if isinstance(file, AsyncIterable) else _of_open(file)
+
+
+async def _of_bytes(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), _PIECE_BYTES):
+        yield data[start : start + _PIECE_BYTES]
+
+
+async def _of_path(path: Path) -> AsyncIterator[bytes]:
+    file = await asyncio.to_thread(path.open, "rb")
+    try:
+        while piece := await asyncio.to_thread(file.read, _PIECE_BYTES):
+            yield piece
+    finally:
+        file.close()
+
+
+async def _of_open(file: BinaryIO) -> AsyncIterator[bytes]:
+    while piece := await asyncio.to_thread(file.read, _PIECE_BYTES):
+        yield piece
+
+
+async def csv_content(file: CsvFile, request: CsvImportRequest, *, operation: str) -> Content:
+    """The multipart body of an import.
+
+    The file is read to the end of its header line, to check the mapping, and the rest while it is sent.
+
+    Raises:
+        ConfigurationError: the file cannot be read, is empty, or lacks a column that is mapped: the service would
+            import NULLs and say that all went well.
+    """
+    head = b""
+    problem = None
+    pieces = _pieces(file)
+    try:
+        async for piece in pieces:
+            head += piece
+            if b"\n" in head or b"\r" in head or len(head) > _MAX_HEADER_BYTES:
+                break
+    except OSError as error:
+        problem = f"the file cannot be read: {error.strerror or type(error).__name__}"
+    problem = problem or _mismatch(head, request)
+    if problem is not None:
+        msg = f"{problem}. Nothing was sent."
+        raise ConfigurationError(msg, operation=operation)
+    boundary = f"peaka-{secrets.token_hex(16)}"
+    before, after = _frame(boundary, _configuration(request))
+
+    async def body() -> AsyncIterator[bytes]:
+        yield before
+        if isinstance(file, bytes | str | os.PathLike):
+            rest = _pieces(file)
+        else:
+            yield head
+            rest = pieces
+        async for piece in rest:
+            yield piece
+        yield after
+
+    return Content(
+        media_type=f"multipart/form-data; boundary={boundary}",
+        chunks=body,
+        repeatable=isinstance(file, bytes | str | os.PathLike),
+    )
+
+
+def _configuration(request: CsvImportRequest) -> bytes:
+    mappings = []
+    for mapping in request.mappings:
+        by_name = mapping.csv_column_name is not None
+        column = {"csvColumnName": mapping.csv_column_name} if by_name else {"csvColumnIndex": mapping.csv_column_index}
+        mappings.append({"name": mapping.name, **column})
+    return json.dumps({"mappings": mappings, "containsHeader": request.contains_header}).encode()
+
+
+def _frame(boundary: str, request: bytes) -> tuple[bytes, bytes]:
+    """What stands before the file's bytes, and after them."""
+    before = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="request"\r\nContent-Type: application/json\r\n\r\n'
+    ).encode()
+    between = (
+        f"\r\n--{boundary}\r\n"
+        'Content-Disposition: form-data; name="file"; filename="import.csv"\r\n'
+        "Content-Type: text/csv\r\n\r\n"
+    ).encode()
+    return before + request + between, f"\r\n--{boundary}--\r\n".encode()
+
+
+def _mismatch(head: bytes, request: CsvImportRequest) -> str | None:
+    """Why the file does not fit the mapping; None where it does."""
+    if not head.strip():
+        return "the file is empty"
+    try:
+        text = head.removeprefix(_BOM).decode(errors="ignore")
+        first = next(csv.reader(text.splitlines(keepends=True)))
+    except (csv.Error, StopIteration):
+        return "the file's first line is not CSV"
+    names = [mapping.csv_column_name for mapping in request.mappings if mapping.csv_column_name is not None]
+    missing = [name for name in names if name not in first]
+    if request.contains_header and missing:
+        return f"the file has no column {', '.join(missing)}; its header has {', '.join(first[:_SHOWN_COLUMNS])}"
+    indexes = [mapping.csv_column_index for mapping in request.mappings if mapping.csv_column_index is not None]
+    if indexes and max(indexes) >= len(first):
+        return f"the file has {len(first)} columns, and the mapping asks for the one at index {max(indexes)}"
+    return None

@@ -1,0 +1,12 @@
+"""`warnings.deprecated` (PEP 702), which Python has from 3.13 on."""
+
+from __future__ import annotations
+
+import sys
+
+if sys.version_info >= (3, 13):
+    from warnings import deprecated
+else:
+    from typing_extensions import deprecated
+
+__all__ = ["deprecated"]

@@ -1,0 +1,185 @@
+"""Downloads of exported files: resumed after a cut, and asked for anew when a link has expired."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self, final
+
+from peaka_async._request import Request, Safety, Stream, Streamed
+from peaka_async.errors import APIError, ConfigurationError, DecodeError, PeakaError, TransportError, WireProgress
+from peaka_async.models.exports import ExportFile
+
+_OPERATION = "exports.download"
+_MAX_FAILURES = 5
+_EXPIRED = frozenset({400, 401, 403, 404, 410})
+_PARTIAL = 206
+_PAUSE = 0.2
+_GZIP = 31
+
+Refresh = Callable[[], Awaitable[ExportFile]]
+
+
+@final
+class Download:
+    """A file of an export: iterate it for its pieces, or save it.
+
+    ```python
+    async with peaka.exports.download("mtKDhe1U", export_id, "part-0.csv") as download:
+        async for piece in download:
+            ...
+    ```
+
+    A cut connection is resumed where it broke, and an expired link is replaced by a fresh one. The file comes from
+    another host, which is sent neither the API key nor the trace context.
+    """
+
+    def __init__(self, stream: Stream, refresh: Refresh, *, decompress: bool) -> None:
+        self._stream, self._refresh = stream, refresh
+        self._pieces = _inflated(self._read()) if decompress else self._read()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._pieces
+
+    async def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the file. It appears under its name when it is complete, and not before.
+
+        Raises:
+            PeakaError: the download failed for good; nothing is left behind.
+            OSError: the file cannot be written.
+        """
+        target = Path(path)
+        part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        file = await asyncio.to_thread(part.open, "xb")
+        try:
+            with file:
+                async for piece in self:
+                    await asyncio.to_thread(file.write, piece)
+            await asyncio.to_thread(part.replace, target)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        finally:
+            await self.aclose()
+        return target
+
+    async def aclose(self) -> None:
+        """Close the connection. More than once is fine."""
+        await self._pieces.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _read(self) -> AsyncGenerator[bytes, None]:
+        done, failures, tag = 0, 0, ""
+        file = await self._refresh()
+        while True:
+            size, failure = None, None
+            try:
+                answer = await self._stream(_request(file, done, tag))
+                try:
+                    tag = answer.headers.get("ETag", "")
+                    size = _whole_size(answer, done)
+                    async for piece in _from(answer, done):
+                        done, failures = done + len(piece), 0
+                        yield piece
+                finally:
+                    await answer.aclose()
+            except (APIError, TransportError) as error:
+                failure = error
+            if failure is None and (size is None or done >= size):
+                return
+            failures += 1
+            if failures >= _MAX_FAILURES or not _may_resume(failure):
+                raise failure or _short(done, size)
+            await asyncio.sleep(_PAUSE * 2**failures)
+            file = await self._refresh()
+
+
+def _request(file: ExportFile, done: int, tag: str) -> Request[bytes]:
+    if not file.url or not file.url.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+        msg = "the export has no https:// link to this file. Only the user who began an export can download it."
+        raise DecodeError(msg, operation=_OPERATION)
+    headers = {}
+    if done:
+        headers["Range"] = f"bytes={done}-"
+        if tag and not tag.startswith("W/"):
+            headers["If-Range"] = tag
+    return Request(_OPERATION, "GET", "/", url=file.url, headers=headers, returns=bytes, safety=Safety.SAFE)
+
+
+def _whole_size(answer: Streamed, done: int) -> int | None:
+    """How large the whole file is, by the answer's head; None where it does not say."""
+    length = answer.headers.get("Content-Length")
+    if length is None or not length.isdecimal():
+        return None
+    return int(length) + (done if answer.status == _PARTIAL else 0)
+
+
+async def _from(answer: Streamed, done: int) -> AsyncIterator[bytes]:
+    """The pieces of the answer that lie beyond what is there; a server may send the file from its start again."""
+    skip = 0 if answer.status == _PARTIAL else done
+    if answer.status == _PARTIAL and not answer.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
+        msg = "the file's host sent another range than it was asked for."
+        raise DecodeError(msg, operation=_OPERATION)
+    async for piece in answer:
+        if len(piece) > skip:
+            yield piece[skip:]
+        skip = max(0, skip - len(piece))
+
+
+def _may_resume(failure: PeakaError | None) -> bool:
+    return not isinstance(failure, APIError) or failure.status in _EXPIRED or failure.status >= 500  # noqa: PLR2004
+
+
+def _short(done: int, size: int | None) -> TransportError:
+    msg = f"the file ended after {done} of {size} bytes, again and again."
+    return TransportError(msg, operation=_OPERATION, progress=WireProgress.MAYBE_SENT)
+
+
+async def _inflated(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """The content of a gzip file, which can have several members."""
+    inflater = zlib.decompressobj(_GZIP)
+    try:
+        async for piece in pieces:
+            rest = piece
+            while rest:
+                try:
+                    plain = inflater.decompress(rest)
+                except zlib.error:
+                    plain = None
+                if plain is None:
+                    msg = "the file is not gzip; leave out decompress."
+                    raise DecodeError(msg, operation=_OPERATION)
+                rest = b""
+                if inflater.eof:
+                    rest, inflater = inflater.unused_data, zlib.decompressobj(_GZIP)
+                if plain:
+                    yield plain
+    finally:
+        await pieces.aclose()
+
+
+def file_named(files: list[ExportFile] | None, name: str | None) -> ExportFile:
+    """The file of that name; the only one where no name is given.
+
+    Raises:
+        ConfigurationError: there is none, or several and no name.
+    """
+    names = [file.name for file in files or ()]
+    found = [file for file in files or () if name is None or file.name == name]
+    if len(found) == 1:
+        return found[0]
+    shown = ", ".join(map(str, names)) or "none; it has to have succeeded, and be your own"
+    msg = f"{'give the name of one of' if found else 'there is no such file among'} the export's files: {shown}."
+    raise ConfigurationError(msg, operation=_OPERATION)

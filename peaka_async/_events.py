@@ -1,0 +1,114 @@
+"""Server-sent events by the WHATWG rules; no I/O of its own.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from types import TracebackType
+from typing import Self, final
+
+from peaka_async._request import Streamed
+from peaka_async.errors import DecodeError
+from peaka_async.models.agent import ChatEvent
+
+_MAX_EVENT_CHARS = 16 * 1024 * 1024
+
+
+@final
+class EventParser:
+    """Makes events of text in pieces, wherever the pieces are cut."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._text = ""
+        self._first = True
+        self._size = 0
+        self._data: list[str] = []
+        self._event = ""
+        self._id = ""
+
+    def feed(self, piece: bytes) -> list[ChatEvent]:
+        """The events that the piece completes. An event that the stream's end cuts off is none.
+
+        Raises:
+            DecodeError: an event is larger than 16 Mi characters.
+        """
+        text = self._text + self._decoder.decode(piece)
+        if self._first and text:
+            self._first = False
+            text = text.removeprefix("\ufeff")
+        # A CR at the end may be the first half of a CRLF.
+        held = "\r" if text.endswith("\r") else ""
+        *lines, rest = text[: len(text) - len(held)].replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        self._text = rest + held
+        if self._size + len(self._text) > _MAX_EVENT_CHARS:
+            msg = f"an event of the stream is larger than {_MAX_EVENT_CHARS} characters."
+            raise DecodeError(msg)
+        return [event for line in lines if (event := self._take(line)) is not None]
+
+    def _take(self, line: str) -> ChatEvent | None:
+        if not line:
+            return self._dispatch()
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        self._size += len(line)
+        if name == "data":
+            self._data.append(value)
+        elif name == "event":
+            self._event = value
+        elif name == "id" and "\0" not in value:
+            self._id = value
+        # What begins with a colon is a comment, a heartbeat perhaps; `retry` is for those who reconnect.
+        return None
+
+    def _dispatch(self) -> ChatEvent | None:
+        data, event = self._data, self._event
+        self._data, self._event, self._size = [], "", 0
+        return ChatEvent("\n".join(data), event or "message", self._id) if data else None
+
+
+@final
+class EventStream:
+    """The events of a chat, while they come.
+
+    ```python
+    async with peaka.agent.chat_stream("mtKDhe1U", message) as events:
+        async for event in events:
+            ...
+    ```
+
+    The message is sent when the iteration begins, once; a stream that breaks is not begun again. Leaving the context
+    closes the connection.
+    """
+
+    def __init__(self, begin: Callable[[], Awaitable[Streamed]]) -> None:
+        self._begin = begin
+        self._events = self._read()
+
+    def __aiter__(self) -> AsyncIterator[ChatEvent]:
+        return self._events
+
+    async def _read(self) -> AsyncGenerator[ChatEvent, None]:
+        stream = await self._begin()
+        try:
+            parser = EventParser()
+            async for piece in stream:
+                for event in parser.feed(piece):
+                    yield event
+        finally:
+            await stream.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connection. More than once is fine."""
+        await self._events.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()

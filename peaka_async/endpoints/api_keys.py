@@ -1,0 +1,65 @@
+"""API keys: the Project keys of a project. They want a Partner key."""
+
+from __future__ import annotations
+
+from types import NoneType
+
+from peaka_async._request import Request, Safety
+from peaka_async.endpoints._base import Group
+from peaka_async.models.api_keys import ApiKey, ApiKeyRequest
+
+
+class ApiKeys(Group):
+    """The Project keys of a project."""
+
+    async def list_api_keys(self, project_id: str) -> list[ApiKey]:
+        """List the project's keys, without their secrets.
+
+        [API page](https://docs.peaka.com/api-reference/api-key/list-api-keys)
+        """
+        return await self._send(
+            Request(
+                "api_keys.list_api_keys",
+                "GET",
+                "/projects/{project_id}/apiKeys",
+                path={"project_id": project_id},
+                returns=list[ApiKey],
+                safety=Safety.SAFE,
+                partner_only=True,
+            )
+        )
+
+    async def create_api_key(self, project_id: str, api_key: ApiKeyRequest) -> ApiKey:
+        """Create a key. This answer alone holds its secret: store it.
+
+        [API page](https://docs.peaka.com/api-reference/api-key/create-api-key)
+        """
+        return await self._send(
+            Request(
+                "api_keys.create_api_key",
+                "POST",
+                "/projects/{project_id}/apiKeys",
+                path={"project_id": project_id},
+                body=api_key,
+                returns=ApiKey,
+                safety=Safety.ONCE,
+                partner_only=True,
+            )
+        )
+
+    async def delete_api_key(self, project_id: str, api_key_id: str) -> None:
+        """Delete a key. Whoever uses it is refused from then on.
+
+        [API page](https://docs.peaka.com/api-reference/api-key/delete-api-key)
+        """
+        return await self._send(
+            Request(
+                "api_keys.delete_api_key",
+                "DELETE",
+                "/projects/{project_id}/apiKeys/{api_key_id}",
+                path={"project_id": project_id, "api_key_id": api_key_id},
+                returns=NoneType,
+                safety=Safety.IDEMPOTENT,
+                partner_only=True,
+            )
+        )

@@ -1,0 +1,372 @@
+"""Caches: copies of tables that the service keeps in step with their source."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from types import NoneType
+
+from peaka_async._judgements import judge_cache, slot_id
+from peaka_async._pages import Pages, ResultPage, made_token, read_offset
+from peaka_async._request import Request, Safety
+from peaka_async._waiting import DEFAULT_WAITING, Waiting, wait
+from peaka_async.endpoints._base import Group
+from peaka_async.models.cache import (
+    Cache,
+    CacheCreateStatus,
+    CacheExecutionInfo,
+    CacheRequest,
+    CacheRun,
+    CacheSettingsUpdateRequest,
+    CacheStatus,
+    CacheTrigger,
+)
+
+
+class Caches(Group):
+    """The caches of a project."""
+
+    async def create_cache(self, project_id: str, cache: CacheRequest) -> Cache:
+        """Cache a table. For a table that is cached already the service gives that cache.
+
+        [API page](https://docs.peaka.com/api-reference/cache/create-cache)
+
+        Raises:
+            ServerError: it is being synchronised for the first time (HTTP 500), which does no harm.
+        """
+        return await self._send(
+            Request(
+                "cache.create_cache",
+                "POST",
+                "/data/projects/{project_id}/cache",
+                path={"project_id": project_id},
+                body=cache,
+                returns=Cache,
+                safety=Safety.ONCE,
+            )
+        )
+
+    async def create_batch_cache(self, project_id: str, caches: list[CacheRequest]) -> list[CacheCreateStatus]:
+        """Cache several tables; one can fail without the others.
+
+        [API page](https://docs.peaka.com/api-reference/cache/create-batch-cache)
+        """
+        return await self._send(
+            Request(
+                "cache.create_batch_cache",
+                "POST",
+                "/data/projects/{project_id}/cache/batch",
+                path={"project_id": project_id},
+                body=caches,
+                returns=list[CacheCreateStatus],
+                safety=Safety.ONCE,
+            )
+        )
+
+    async def get_cache_status_by_project(self, project_id: str) -> list[CacheStatus]:
+        """List the states of the project's caches.
+
+        [API page](https://docs.peaka.com/api-reference/cache/get-all-cache-statuses-of-a-project)
+        """
+        return await self._send(
+            Request(
+                "cache.get_cache_status_by_project",
+                "GET",
+                "/data/projects/{project_id}/cache/status",
+                path={"project_id": project_id},
+                returns=list[CacheStatus],
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def get_cache_settings(self, project_id: str, cache_id: str) -> Cache:
+        """Get a cache's table and schedules.
+
+        [API page](https://docs.peaka.com/api-reference/cache/get-cache-settings)
+
+        Raises:
+            NotFoundError: there is no such cache.
+        """
+        return await self._send(
+            Request(
+                "cache.get_cache_settings",
+                "GET",
+                "/data/projects/{project_id}/cache/{cache_id}",
+                path={"project_id": project_id, "cache_id": cache_id},
+                returns=Cache,
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def update_cache_settings(
+        self, project_id: str, cache_id: str, settings: CacheSettingsUpdateRequest
+    ) -> Cache:
+        """Replace both schedules of a cache.
+
+        [API page](https://docs.peaka.com/api-reference/cache/update-cache-settings)
+
+        Raises:
+            NotFoundError: there is no such cache.
+        """
+        return await self._send(
+            Request(
+                "cache.update_cache_settings",
+                "PUT",
+                "/data/projects/{project_id}/cache/{cache_id}",
+                path={"project_id": project_id, "cache_id": cache_id},
+                body=settings,
+                returns=Cache,
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def delete_cache(self, project_id: str, cache_id: str) -> None:
+        """Delete a cache with its data, and stop what runs for it.
+
+        [API page](https://docs.peaka.com/api-reference/cache/delete-cache)
+        """
+        return await self._send(
+            Request(
+                "cache.delete_cache",
+                "DELETE",
+                "/data/projects/{project_id}/cache/{cache_id}",
+                path={"project_id": project_id, "cache_id": cache_id},
+                returns=NoneType,
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def cancel_full_refresh_cache(self, project_id: str, cache_id: str) -> None:
+        """Cancel a full refresh that runs.
+
+        [API page](https://docs.peaka.com/api-reference/cache/cancel-running-full-refresh)
+
+        Raises:
+            ServerError: the refresh was triggered less than about 300 ms ago (HTTP 500).
+        """
+        return await self._send(
+            Request(
+                "cache.cancel_full_refresh_cache",
+                "POST",
+                "/data/projects/{project_id}/cache/{cache_id}/cancelFullRefreshUpdate",
+                path={"project_id": project_id, "cache_id": cache_id},
+                returns=NoneType,
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def cancel_incremental_cache(self, project_id: str, cache_id: str) -> None:
+        """Cancel an incremental update that runs.
+
+        [API page](https://docs.peaka.com/api-reference/cache/cancel-running-incremental-update)
+        """
+        return await self._send(
+            Request(
+                "cache.cancel_incremental_cache",
+                "POST",
+                "/data/projects/{project_id}/cache/{cache_id}/cancelIncrementalUpdate",
+                path={"project_id": project_id, "cache_id": cache_id},
+                returns=NoneType,
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def get_cache_execution_history(
+        self, project_id: str, cache_id: str, *, limit: int | None = None, offset: int | None = None
+    ) -> list[CacheExecutionInfo]:
+        """List the runs of a cache, the newest first; one page of 10 unless told otherwise.
+
+        [API page](https://docs.peaka.com/api-reference/cache/get-cache-execution-history)
+        """
+        return await self._send(
+            Request(
+                "cache.get_cache_execution_history",
+                "GET",
+                "/data/projects/{project_id}/cache/{cache_id}/executionHistory",
+                path={"project_id": project_id, "cache_id": cache_id},
+                query={"limit": limit, "offset": offset},
+                returns=list[CacheExecutionInfo],
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def full_refresh_cache(self, project_id: str, cache_id: str) -> CacheTrigger:
+        """Begin to build a cache anew.
+
+        [API page](https://docs.peaka.com/api-reference/cache/trigger-full-refresh-cache-update)
+
+        Raises:
+            NotFoundError: there is no such cache.
+        """
+        return await self._send(
+            Request(
+                "cache.full_refresh_cache",
+                "POST",
+                "/data/projects/{project_id}/cache/{cache_id}/fullRefreshUpdate",
+                path={"project_id": project_id, "cache_id": cache_id},
+                returns=CacheTrigger,
+                safety=Safety.ONCE,
+            )
+        )
+
+    async def incremental_update_cache(self, project_id: str, cache_id: str) -> CacheTrigger:
+        """Begin to bring a cache up to date.
+
+        [API page](https://docs.peaka.com/api-reference/cache/trigger-incremental-cache-update)
+
+        Raises:
+            NotFoundError: there is no such cache.
+        """
+        return await self._send(
+            Request(
+                "cache.incremental_update_cache",
+                "POST",
+                "/data/projects/{project_id}/cache/{cache_id}/incrementalUpdate",
+                path={"project_id": project_id, "cache_id": cache_id},
+                returns=CacheTrigger,
+                safety=Safety.ONCE,
+            )
+        )
+
+    async def get_cache_status(
+        self, project_id: str, cache_id: str, *, exclude_logs: bool | None = None
+    ) -> CacheStatus:
+        """Get the state of a cache and its last runs.
+
+        [API page](https://docs.peaka.com/api-reference/cache/get-cache-status)
+
+        Raises:
+            NotFoundError: there is no such cache.
+        """
+        return await self._send(
+            Request(
+                "cache.get_cache_status",
+                "GET",
+                "/data/projects/{project_id}/cache/{cache_id}/status",
+                path={"project_id": project_id, "cache_id": cache_id},
+                query={"exclude_logs": exclude_logs},
+                returns=CacheStatus,
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def get_cache_status_by_catalog(self, project_id: str, catalog_id: str) -> list[CacheStatus]:
+        """List the states of a catalog's caches.
+
+        [API page](https://docs.peaka.com/api-reference/cache/get-all-cache-statuses-of-a-catalog)
+        """
+        return await self._send(
+            Request(
+                "cache.get_cache_status_by_catalog",
+                "GET",
+                "/data/projects/{project_id}/catalog/{catalog_id}/cache/status",
+                path={"project_id": project_id, "catalog_id": catalog_id},
+                returns=list[CacheStatus],
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def get_cache_status_by_schema(self, project_id: str, catalog_id: str, schema_name: str) -> list[CacheStatus]:
+        """List the states of a schema's caches.
+
+        [API page](https://docs.peaka.com/api-reference/cache/get-all-cache-statuses-of-a-schema)
+
+        Raises:
+            ServerError: always so far (HTTP 500): take `get_cache_status_by_catalog` and pick the schema.
+        """
+        return await self._send(
+            Request(
+                "cache.get_cache_status_by_schema",
+                "GET",
+                "/data/projects/{project_id}/catalog/{catalog_id}/schema/{schema_name}/cache/status",
+                path={"project_id": project_id, "catalog_id": catalog_id, "schema_name": schema_name},
+                returns=list[CacheStatus],
+                safety=Safety.SAFE,
+            )
+        )
+
+    def execution_history_pages(
+        self, project_id: str, cache_id: str, *, page_size: int = 50, resume_token: str | None = None
+    ) -> Pages[CacheExecutionInfo]:
+        """List the runs of a cache, the newest first: all of them, fetched a page at a time."""
+
+        async def fetch(token: str | None) -> ResultPage[CacheExecutionInfo]:
+            at = read_offset("runs", token)
+            found = await self.get_cache_execution_history(project_id, cache_id, limit=page_size, offset=at)
+            more = made_token("runs", at + len(found)) if len(found) >= page_size else None
+            return ResultPage(tuple(found), more)
+
+        return Pages(fetch, resume_token=resume_token)
+
+    async def run_full_refresh(
+        self,
+        project_id: str,
+        cache_id: str,
+        *,
+        waiting: Waiting = DEFAULT_WAITING,
+        on_progress: Callable[[CacheStatus], object] | None = None,
+    ) -> CacheStatus:
+        """Build a cache anew and wait for it.
+
+        Raises:
+            WorkFailedError: the run failed or was cancelled, with the service's reason.
+            WaitTimeoutError: it has not ended in time; it goes on.
+            WaitStalledError: it shows no progress.
+        """
+        before = slot_id(await self._read(project_id, cache_id), CacheRun.FULL_REFRESH)
+        await self.full_refresh_cache(project_id, cache_id)
+        return await self.wait_for_run(
+            project_id, cache_id, CacheRun.FULL_REFRESH, after=before, waiting=waiting, on_progress=on_progress
+        )
+
+    async def run_incremental_update(
+        self,
+        project_id: str,
+        cache_id: str,
+        *,
+        waiting: Waiting = DEFAULT_WAITING,
+        on_progress: Callable[[CacheStatus], object] | None = None,
+    ) -> CacheStatus:
+        """Bring a cache up to date and wait for it.
+
+        Raises:
+            WorkFailedError: the run failed or was cancelled, with the service's reason.
+            WaitTimeoutError: it has not ended in time; it goes on.
+            WaitStalledError: it shows no progress.
+        """
+        before = slot_id(await self._read(project_id, cache_id), CacheRun.INCREMENTAL)
+        await self.incremental_update_cache(project_id, cache_id)
+        return await self.wait_for_run(
+            project_id, cache_id, CacheRun.INCREMENTAL, after=before, waiting=waiting, on_progress=on_progress
+        )
+
+    async def wait_for_run(
+        self,
+        project_id: str,
+        cache_id: str,
+        run: CacheRun,
+        *,
+        after: str | None = None,
+        waiting: Waiting = DEFAULT_WAITING,
+        on_progress: Callable[[CacheStatus], object] | None = None,
+    ) -> CacheStatus:
+        """Wait for a run of a cache.
+
+        A cache keeps the record of its last run of each kind until the next has begun. `after` is the id of the record
+        that was there before the run was triggered; without it the record that is there is waited for.
+
+        Raises:
+            WorkFailedError: the run failed or was cancelled, with the service's reason.
+            WaitTimeoutError: it has not ended in time; it goes on.
+            WaitStalledError: it shows no progress.
+        """
+        return await wait(
+            functools.partial(self._read, project_id, cache_id),
+            functools.partial(judge_cache, run=run, after=after),
+            operation="cache.wait_for_run",
+            waiting=waiting,
+            on_progress=on_progress,
+        )
+
+    async def _read(self, project_id: str, cache_id: str) -> CacheStatus:
+        return await self.get_cache_status(project_id, cache_id, exclude_logs=True)

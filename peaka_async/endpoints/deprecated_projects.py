@@ -1,0 +1,114 @@
+"""Projects without their workspace: the older operations, which the service keeps for old clients."""
+
+from __future__ import annotations
+
+from types import NoneType
+
+from peaka_async._deprecated import deprecated
+from peaka_async._request import Request, Safety
+from peaka_async.endpoints._base import Group
+from peaka_async.models.projects import Project, ProjectRequest
+
+
+class DeprecatedProjects(Group):
+    """The projects of the default workspace; use `projects` instead."""
+
+    @deprecated("Use `projects.list_projects`.")
+    async def list_projects(self) -> list[Project]:
+        """List the projects that the key reaches.
+
+        [API page](https://docs.peaka.com/api-reference/projects/list-projects)
+
+        Deprecated: use `projects.list_projects`.
+        """
+        return await self._send(
+            Request(
+                "deprecated_projects.list_projects",
+                "GET",
+                "/projects",
+                returns=list[Project],
+                safety=Safety.SAFE,
+                partner_only=True,
+            )
+        )
+
+    @deprecated("Use `projects.create_project`.")
+    async def create_project(self, project: ProjectRequest) -> Project:
+        """Create a project in the default workspace.
+
+        [API page](https://docs.peaka.com/api-reference/projects/create-project)
+
+        Deprecated: use `projects.create_project`.
+        """
+        return await self._send(
+            Request(
+                "deprecated_projects.create_project",
+                "POST",
+                "/projects",
+                body=project,
+                returns=Project,
+                safety=Safety.ONCE,
+                partner_only=True,
+            )
+        )
+
+    @deprecated("Use `projects.read_project`.")
+    async def read_project(self, project_id: str) -> Project:
+        """Get a project.
+
+        [API page](https://docs.peaka.com/api-reference/projects/read-project)
+
+        Deprecated: use `projects.read_project`.
+        """
+        return await self._send(
+            Request(
+                "deprecated_projects.read_project",
+                "GET",
+                "/projects/{project_id}",
+                path={"project_id": project_id},
+                returns=Project,
+                safety=Safety.SAFE,
+                partner_only=True,
+            )
+        )
+
+    @deprecated("Use `projects.update_project`.")
+    async def update_project(self, project_id: str, project: ProjectRequest) -> Project:
+        """Change a project's name or description.
+
+        [API page](https://docs.peaka.com/api-reference/projects/update-project)
+
+        Deprecated: use `projects.update_project`.
+        """
+        return await self._send(
+            Request(
+                "deprecated_projects.update_project",
+                "PUT",
+                "/projects/{project_id}",
+                path={"project_id": project_id},
+                body=project,
+                returns=Project,
+                safety=Safety.IDEMPOTENT,
+                partner_only=True,
+            )
+        )
+
+    @deprecated("Use `projects.delete_project`.")
+    async def delete_project(self, project_id: str) -> None:
+        """Delete a project with everything in it.
+
+        [API page](https://docs.peaka.com/api-reference/projects/delete-project)
+
+        Deprecated: use `projects.delete_project`.
+        """
+        return await self._send(
+            Request(
+                "deprecated_projects.delete_project",
+                "DELETE",
+                "/projects/{project_id}",
+                path={"project_id": project_id},
+                returns=NoneType,
+                safety=Safety.IDEMPOTENT,
+                partner_only=True,
+            )
+        )

@@ -1,0 +1,227 @@
+"""Exports: queries and tables written to files."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from types import NoneType
+
+from peaka_async._download import Download, file_named
+from peaka_async._judgements import judge_export
+from peaka_async._pages import Pages, ResultPage, made_token, read_token
+from peaka_async._request import Request, Safety
+from peaka_async._waiting import DEFAULT_WAITING, Waiting, wait
+from peaka_async.endpoints._base import StreamingGroup
+from peaka_async.models.exports import ExportFile, ExportJobCreated, ExportJobResponse, ExportRequest
+
+
+class Exports(StreamingGroup):
+    """The exports of a project."""
+
+    async def export_query(self, project_id: str, query_id: str, export: ExportRequest) -> ExportJobCreated:
+        """Begin to export the result of a saved query.
+
+        [API page](https://docs.peaka.com/api-reference/exports/export-query-async)
+        """
+        return await self._send(
+            Request(
+                "exports.export_query",
+                "POST",
+                "/data/projects/{project_id}/queries/{query_id}/exports",
+                path={"project_id": project_id, "query_id": query_id},
+                body=export,
+                returns=ExportJobCreated,
+                safety=Safety.ONCE,
+            )
+        )
+
+    async def export_table(
+        self, project_id: str, catalog_id: str, schema_name: str, table_name: str, export: ExportRequest
+    ) -> ExportJobCreated:
+        """Begin to export a table.
+
+        [API page](https://docs.peaka.com/api-reference/exports/export-table-async)
+        """
+        return await self._send(
+            Request(
+                "exports.export_table",
+                "POST",
+                "/data/projects/{project_id}/catalogs/{catalog_id}/schemas/{schema_name}/tables/{table_name}/exports",
+                path={
+                    "project_id": project_id,
+                    "catalog_id": catalog_id,
+                    "schema_name": schema_name,
+                    "table_name": table_name,
+                },
+                body=export,
+                returns=ExportJobCreated,
+                safety=Safety.ONCE,
+            )
+        )
+
+    async def list_exports(
+        self,
+        project_id: str,
+        *,
+        status: str | Sequence[str] | None = None,
+        limit: int | None = None,
+        created_before: datetime | None = None,
+    ) -> list[ExportJobResponse]:
+        """List exports, the newest first, without their files; one page of 200 at the most.
+
+        [API page](https://docs.peaka.com/api-reference/exports/list-exports)
+        """
+        return await self._send(
+            Request(
+                "exports.list_exports",
+                "GET",
+                "/data/projects/{project_id}/exports",
+                path={"project_id": project_id},
+                query={"status": status, "limit": limit, "created_before": created_before},
+                returns=list[ExportJobResponse],
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def read_export(self, project_id: str, export_id: str) -> ExportJobResponse:
+        """Get an export, with fresh links to its files.
+
+        [API page](https://docs.peaka.com/api-reference/exports/read-export)
+
+        Raises:
+            NotFoundError: there is no such export.
+        """
+        return await self._send(
+            Request(
+                "exports.read_export",
+                "GET",
+                "/data/projects/{project_id}/exports/{export_id}",
+                path={"project_id": project_id, "export_id": export_id},
+                returns=ExportJobResponse,
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def cancel_export(self, project_id: str, export_id: str) -> None:
+        """Cancel an export; one that has ended stays as it is.
+
+        [API page](https://docs.peaka.com/api-reference/exports/cancel-export)
+        """
+        return await self._send(
+            Request(
+                "exports.cancel_export",
+                "DELETE",
+                "/data/projects/{project_id}/exports/{export_id}",
+                path={"project_id": project_id, "export_id": export_id},
+                returns=NoneType,
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    def export_pages(
+        self,
+        project_id: str,
+        *,
+        status: str | Sequence[str] | None = None,
+        page_size: int = 50,
+        resume_token: str | None = None,
+    ) -> Pages[ExportJobResponse]:
+        """List exports, the newest first, without their files: all of them, fetched a page at a time."""
+
+        async def fetch(token: str | None) -> ResultPage[ExportJobResponse]:
+            before = read_token("exports", token)
+            found = await self.list_exports(
+                project_id,
+                status=status,
+                limit=page_size,
+                created_before=None if before is None else datetime.fromisoformat(before),
+            )
+            last = found[-1].created_at if len(found) >= page_size else None
+            return ResultPage(tuple(found), None if last is None else made_token("exports", last.isoformat()))
+
+        return Pages(fetch, resume_token=resume_token)
+
+    async def run_query_export(
+        self,
+        project_id: str,
+        query_id: str,
+        export: ExportRequest,
+        *,
+        waiting: Waiting = DEFAULT_WAITING,
+        on_progress: Callable[[ExportJobResponse], object] | None = None,
+    ) -> ExportJobResponse:
+        """Export the result of a saved query and wait for its files.
+
+        Raises:
+            WorkFailedError: it failed, was cancelled or has expired, with the service's reason.
+            WaitTimeoutError: it has not ended in time; it goes on.
+            WaitStalledError: it shows no progress.
+        """
+        job = await self.export_query(project_id, query_id, export)
+        return await self.wait_for_export(project_id, str(job.id), waiting=waiting, on_progress=on_progress)
+
+    async def run_table_export(
+        self,
+        project_id: str,
+        catalog_id: str,
+        schema_name: str,
+        table_name: str,
+        export: ExportRequest,
+        *,
+        waiting: Waiting = DEFAULT_WAITING,
+        on_progress: Callable[[ExportJobResponse], object] | None = None,
+    ) -> ExportJobResponse:
+        """Export a table and wait for its files.
+
+        Raises:
+            WorkFailedError: it failed, was cancelled or has expired, with the service's reason.
+            WaitTimeoutError: it has not ended in time; it goes on.
+            WaitStalledError: it shows no progress.
+        """
+        job = await self.export_table(project_id, catalog_id, schema_name, table_name, export)
+        return await self.wait_for_export(project_id, str(job.id), waiting=waiting, on_progress=on_progress)
+
+    async def wait_for_export(
+        self,
+        project_id: str,
+        export_id: str,
+        *,
+        waiting: Waiting = DEFAULT_WAITING,
+        on_progress: Callable[[ExportJobResponse], object] | None = None,
+    ) -> ExportJobResponse:
+        """Wait for an export that was begun before.
+
+        Raises:
+            WorkFailedError: it failed, was cancelled or has expired, with the service's reason.
+            WaitTimeoutError: it has not ended in time; it goes on.
+            WaitStalledError: it shows no progress.
+        """
+        return await wait(
+            functools.partial(self.read_export, project_id, export_id),
+            judge_export,
+            operation="exports.wait_for_export",
+            waiting=waiting,
+            on_progress=on_progress,
+        )
+
+    def download(
+        self, project_id: str, export_id: str, file_name: str | None = None, *, decompress: bool = False
+    ) -> Download:
+        """Download a file of an export: iterate it for its pieces, or `save` it.
+
+        Args:
+            project_id: the project.
+            export_id: an export that has succeeded.
+            file_name: which of its files; it can be left out where there is one.
+            decompress: whether to give the content of a gzip file in its place.
+
+        Raises:
+            ConfigurationError: when it is read: there is no such file, or there are several.
+            PeakaError: when it is read: the file's host did not give it, again and again.
+        """
+
+        async def refresh() -> ExportFile:
+            return file_named((await self.read_export(project_id, export_id)).files, file_name)
+
+        return Download(self._stream, refresh, decompress=decompress)

@@ -1,0 +1,298 @@
+"""Internal tables: Peaka Tables (relational) and BI Tables (columnar), and the import of CSV files."""
+
+from __future__ import annotations
+
+from types import NoneType
+
+from peaka_async._csv import CsvFile, csv_content
+from peaka_async._request import Request, Safety
+from peaka_async.endpoints._base import Group
+from peaka_async.models.internal_tables import ColumnDetail, ColumnRequest, CsvImportRequest, ImportJob, Table
+
+
+class InternalTables(Group):
+    """The internal tables of a project."""
+
+    async def list_bi_tables(self, project_id: str) -> list[Table]:
+        """List the BI Tables.
+
+        [API page](https://docs.peaka.com/api-reference/internal-tables/list-bi-tables)
+        """
+        return await self._send(
+            Request(
+                "internal_tables.list_bi_tables",
+                "GET",
+                "/data/projects/{project_id}/bitable",
+                path={"project_id": project_id},
+                returns=list[Table],
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def create_internal_bi_table(self, project_id: str, table_name: str) -> Table:
+        """Create a BI Table.
+
+        [API page](https://docs.peaka.com/api-reference/internal-tables/create-bi-table)
+        """
+        return await self._send(
+            Request(
+                "internal_tables.create_internal_bi_table",
+                "POST",
+                "/data/projects/{project_id}/bitable/{table_name}",
+                path={"project_id": project_id, "table_name": table_name},
+                returns=Table,
+                safety=Safety.ONCE,
+            )
+        )
+
+    async def delete_bi_table(self, project_id: str, table_name: str) -> None:
+        """Delete a BI Table with its data.
+
+        [API page](https://docs.peaka.com/api-reference/internal-tables/delete-bi-table)
+        """
+        return await self._send(
+            Request(
+                "internal_tables.delete_bi_table",
+                "DELETE",
+                "/data/projects/{project_id}/bitable/{table_name}",
+                path={"project_id": project_id, "table_name": table_name},
+                returns=NoneType,
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def list_bi_columns(self, project_id: str, table_name: str) -> list[ColumnDetail]:
+        """List the columns of a BI Table.
+
+        [API page](https://docs.peaka.com/api-reference/internal-tables/list-bi-columns)
+        """
+        return await self._send(
+            Request(
+                "internal_tables.list_bi_columns",
+                "GET",
+                "/data/projects/{project_id}/bitable/{table_name}/columns",
+                path={"project_id": project_id, "table_name": table_name},
+                returns=list[ColumnDetail],
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def add_bi_column(
+        self, project_id: str, table_name: str, columns: ColumnRequest | list[ColumnRequest]
+    ) -> list[ColumnDetail]:
+        """Add a column or several to a BI Table.
+
+        [API page](https://docs.peaka.com/api-reference/internal-tables/add-bi-column)
+        """
+        return await self._send(
+            Request(
+                "internal_tables.add_bi_column",
+                "POST",
+                "/data/projects/{project_id}/bitable/{table_name}/columns",
+                path={"project_id": project_id, "table_name": table_name},
+                body=columns,
+                returns=list[ColumnDetail],
+                safety=Safety.ONCE,
+            )
+        )
+
+    async def update_bi_column(
+        self, project_id: str, table_name: str, column_name: str, column: ColumnRequest
+    ) -> list[ColumnDetail]:
+        """Change a column of a BI Table. The list holds the changed column.
+
+        [API page](https://docs.peaka.com/api-reference/internal-tables/update-bi-column)
+        """
+        return await self._send(
+            Request(
+                "internal_tables.update_bi_column",
+                "PUT",
+                "/data/projects/{project_id}/bitable/{table_name}/columns/{column_name}",
+                path={"project_id": project_id, "table_name": table_name, "column_name": column_name},
+                body=column,
+                returns=list[ColumnDetail],
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def delete_bi_column(self, project_id: str, table_name: str, column_name: str) -> None:
+        """Delete a column of a BI Table with its data.
+
+        [API page](https://docs.peaka.com/api-reference/internal-tables/delete-bi-column)
+        """
+        return await self._send(
+            Request(
+                "internal_tables.delete_bi_column",
+                "DELETE",
+                "/data/projects/{project_id}/bitable/{table_name}/columns/{column_name}",
+                path={"project_id": project_id, "table_name": table_name, "column_name": column_name},
+                returns=NoneType,
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def list_tables(self, project_id: str) -> list[Table]:
+        """List the Peaka Tables.
+
+        [API page](https://docs.peaka.com/api-reference/internal-tables/list-tables)
+        """
+        return await self._send(
+            Request(
+                "internal_tables.list_tables",
+                "GET",
+                "/data/projects/{project_id}/table",
+                path={"project_id": project_id},
+                returns=list[Table],
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def create_internal_table(self, project_id: str, table_name: str) -> Table:
+        """Create a Peaka Table.
+
+        [API page](https://docs.peaka.com/api-reference/internal-tables/create-table)
+        """
+        return await self._send(
+            Request(
+                "internal_tables.create_internal_table",
+                "POST",
+                "/data/projects/{project_id}/table/{table_name}",
+                path={"project_id": project_id, "table_name": table_name},
+                returns=Table,
+                safety=Safety.ONCE,
+            )
+        )
+
+    async def delete_table(self, project_id: str, table_name: str) -> None:
+        """Delete a Peaka Table with its data.
+
+        [API page](https://docs.peaka.com/api-reference/internal-tables/delete-table)
+        """
+        return await self._send(
+            Request(
+                "internal_tables.delete_table",
+                "DELETE",
+                "/data/projects/{project_id}/table/{table_name}",
+                path={"project_id": project_id, "table_name": table_name},
+                returns=NoneType,
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def list_columns(self, project_id: str, table_name: str) -> list[ColumnDetail]:
+        """List the columns of a Peaka Table.
+
+        [API page](https://docs.peaka.com/api-reference/internal-tables/list-columns)
+        """
+        return await self._send(
+            Request(
+                "internal_tables.list_columns",
+                "GET",
+                "/data/projects/{project_id}/table/{table_name}/columns",
+                path={"project_id": project_id, "table_name": table_name},
+                returns=list[ColumnDetail],
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def add_column(
+        self, project_id: str, table_name: str, columns: ColumnRequest | list[ColumnRequest]
+    ) -> list[ColumnDetail]:
+        """Add a column or several to a Peaka Table.
+
+        [API page](https://docs.peaka.com/api-reference/internal-tables/add-column)
+        """
+        return await self._send(
+            Request(
+                "internal_tables.add_column",
+                "POST",
+                "/data/projects/{project_id}/table/{table_name}/columns",
+                path={"project_id": project_id, "table_name": table_name},
+                body=columns,
+                returns=list[ColumnDetail],
+                safety=Safety.ONCE,
+            )
+        )
+
+    async def update_column(
+        self, project_id: str, table_name: str, column_name: str, column: ColumnRequest
+    ) -> list[ColumnDetail]:
+        """Change a column of a Peaka Table. The list holds the changed column.
+
+        [API page](https://docs.peaka.com/api-reference/internal-tables/update-column)
+        """
+        return await self._send(
+            Request(
+                "internal_tables.update_column",
+                "PUT",
+                "/data/projects/{project_id}/table/{table_name}/columns/{column_name}",
+                path={"project_id": project_id, "table_name": table_name, "column_name": column_name},
+                body=column,
+                returns=list[ColumnDetail],
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def delete_column(self, project_id: str, table_name: str, column_name: str) -> None:
+        """Delete a column of a Peaka Table with its data.
+
+        [API page](https://docs.peaka.com/api-reference/internal-tables/delete-column)
+        """
+        return await self._send(
+            Request(
+                "internal_tables.delete_column",
+                "DELETE",
+                "/data/projects/{project_id}/table/{table_name}/columns/{column_name}",
+                path={"project_id": project_id, "table_name": table_name, "column_name": column_name},
+                returns=NoneType,
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def import_csv(self, project_id: str, table_name: str, file: CsvFile, request: CsvImportRequest) -> ImportJob:
+        """Append the rows of a CSV file to a Peaka Table.
+
+        The file is read while it is sent, never wholly into memory. Its header line is checked against the mapping
+        before anything is sent: the service would import NULLs for a column that the file does not have.
+
+        [API page](https://docs.peaka.com/api-reference/internal-tables/import-csv)
+
+        Args:
+            project_id: the project.
+            table_name: the table.
+            file: a path, bytes, an open binary file or an async iterable of pieces.
+            request: which column of the file fills which of the table.
+
+        Raises:
+            ConfigurationError: the file cannot be read, or does not fit the mapping.
+            BadRequestError: a value does not fit its column.
+            OutcomeUnknownError: no answer came. Count the table's rows before importing again: rows are never merged.
+        """
+        operation = "internal_tables.import_csv"
+        return await self._send(
+            Request(
+                operation,
+                "POST",
+                "/data/projects/{project_id}/table/{table_name}/import",
+                path={"project_id": project_id, "table_name": table_name},
+                body=await csv_content(file, request, operation=operation),
+                returns=ImportJob,
+                safety=Safety.ONCE,
+            )
+        )
+
+    async def csv_sample(self, project_id: str, table_name: str) -> bytes:
+        """Get a sample CSV file for a Peaka Table, to see the form that `import_csv` takes.
+
+        [API page](https://docs.peaka.com/api-reference/internal-tables/get-sample-csv)
+        """
+        return await self._send(
+            Request(
+                "internal_tables.csv_sample",
+                "GET",
+                "/data/projects/{project_id}/table/{table_name}/sample",
+                path={"project_id": project_id, "table_name": table_name},
+                returns=bytes,
+                safety=Safety.SAFE,
+            )
+        )

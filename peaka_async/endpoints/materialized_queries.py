@@ -1,0 +1,133 @@
+"""Materialized queries: saved queries whose results are stored."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from datetime import datetime
+from types import NoneType
+
+from peaka_async._judgements import judge_refresh
+from peaka_async._request import Request, Safety
+from peaka_async._waiting import DEFAULT_WAITING, Waiting, wait
+from peaka_async.endpoints._base import Group
+from peaka_async.models.materialized_queries import MaterializedQueryStatusView
+
+
+class MaterializedQueries(Group):
+    """The refreshes of materialized queries."""
+
+    async def list_materialized_query_statuses(self, project_id: str) -> list[MaterializedQueryStatusView]:
+        """List the states of all materialized queries.
+
+        [API page](https://docs.peaka.com/api-reference/materialized-queries/list-materialized-query-statuses)
+        """
+        return await self._send(
+            Request(
+                "materialized_queries.list_materialized_query_statuses",
+                "GET",
+                "/data/projects/{project_id}/materialized-queries/status",
+                path={"project_id": project_id},
+                returns=list[MaterializedQueryStatusView],
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def cancel_materialized_query(self, project_id: str, query_id: str) -> None:
+        """Cancel a refresh that runs.
+
+        [API page](https://docs.peaka.com/api-reference/materialized-queries/cancel-materialized-query-refresh)
+        """
+        return await self._send(
+            Request(
+                "materialized_queries.cancel_materialized_query",
+                "POST",
+                "/data/projects/{project_id}/materialized-queries/{query_id}/cancel",
+                path={"project_id": project_id, "query_id": query_id},
+                returns=NoneType,
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def refresh_materialized_query(self, project_id: str, query_id: str) -> None:
+        """Begin to refresh a materialized query.
+
+        [API page](https://docs.peaka.com/api-reference/materialized-queries/refresh-materialized-query)
+        """
+        return await self._send(
+            Request(
+                "materialized_queries.refresh_materialized_query",
+                "POST",
+                "/data/projects/{project_id}/materialized-queries/{query_id}/refresh",
+                path={"project_id": project_id, "query_id": query_id},
+                returns=NoneType,
+                safety=Safety.ONCE,
+            )
+        )
+
+    async def read_materialized_query_status(self, project_id: str, query_id: str) -> MaterializedQueryStatusView:
+        """Get the state of a materialized query.
+
+        [API page](https://docs.peaka.com/api-reference/materialized-queries/read-materialized-query-status)
+
+        Raises:
+            NotFoundError: there is no such query.
+        """
+        return await self._send(
+            Request(
+                "materialized_queries.read_materialized_query_status",
+                "GET",
+                "/data/projects/{project_id}/materialized-queries/{query_id}/status",
+                path={"project_id": project_id, "query_id": query_id},
+                returns=MaterializedQueryStatusView,
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def run_refresh(
+        self,
+        project_id: str,
+        query_id: str,
+        *,
+        waiting: Waiting = DEFAULT_WAITING,
+        on_progress: Callable[[MaterializedQueryStatusView], object] | None = None,
+    ) -> MaterializedQueryStatusView:
+        """Refresh a materialized query and wait for it.
+
+        Raises:
+            WorkFailedError: the refresh failed or was cancelled.
+            WaitTimeoutError: it has not ended in time; it goes on.
+            WaitStalledError: it shows no progress.
+        """
+        before = await self.read_materialized_query_status(project_id, query_id)
+        await self.refresh_materialized_query(project_id, query_id)
+        return await self.wait_for_refresh(
+            project_id, query_id, after=before.last_execution_start_time, waiting=waiting, on_progress=on_progress
+        )
+
+    async def wait_for_refresh(
+        self,
+        project_id: str,
+        query_id: str,
+        *,
+        after: datetime | None = None,
+        waiting: Waiting = DEFAULT_WAITING,
+        on_progress: Callable[[MaterializedQueryStatusView], object] | None = None,
+    ) -> MaterializedQueryStatusView:
+        """Wait for a refresh of a materialized query.
+
+        The state of the last refresh stays until the next has begun. `after` is its `last_execution_start_time` as it
+        was before the trigger; without it the refresh that is there is waited for.
+
+        Raises:
+            WorkFailedError: the refresh failed or was cancelled.
+            WaitTimeoutError: it has not ended in time; it goes on.
+            WaitStalledError: it shows no progress.
+        """
+        return await wait(
+            functools.partial(self.read_materialized_query_status, project_id, query_id),
+            functools.partial(judge_refresh, after=after),
+            operation="materialized_queries.wait_for_refresh",
+            waiting=waiting,
+            on_progress=on_progress,
+        )

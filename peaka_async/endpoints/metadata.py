@@ -1,0 +1,531 @@
+"""Metadata: what the AI agent knows of a project's tables."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+from peaka_async._judgements import MetadataJudge
+from peaka_async._request import Request, Safety
+from peaka_async._waiting import DEFAULT_WAITING, Waiting, wait
+from peaka_async.endpoints._base import Group
+from peaka_async.models.metadata import (
+    GoldenSqlMatches,
+    GoldenSqls,
+    MetadataAddGoldenSqlRequest,
+    MetadataAddRelationRequest,
+    MetadataAIUsageUpdateRequest,
+    MetadataCategoricalColumnRequest,
+    MetadataCreateSemanticsRequest,
+    MetadataMatches,
+    MetadataRefreshJobStatusResult,
+    MetadataRefreshMetadataCallbackRequest,
+    MetadataRefreshMetadataRequest,
+    MetadataUpdateRelationRequest,
+    MetadataUpdateRequest,
+    ProjectMetadata,
+    Relations,
+    SampleQuestions,
+    Semantics,
+)
+
+
+class Metadata(Group):
+    """The metadata of a project."""
+
+    async def get_project_metadata(
+        self, project_id: str, *, catalog_id: str | None = None, schema_name: str | None = None
+    ) -> ProjectMetadata:
+        """Get the metadata of the project's tables, all or those of a catalog or schema.
+
+        [API page](https://docs.peaka.com/api-reference/metadata/get-project-metadata)
+        """
+        return await self._send(
+            Request(
+                "metadata.get_project_metadata",
+                "GET",
+                "/metadata/{project_id}",
+                path={"project_id": project_id},
+                query={"catalog_id": catalog_id, "schema_name": schema_name},
+                returns=ProjectMetadata,
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def generate_categorical_column_values(
+        self,
+        project_id: str,
+        catalog_id: str,
+        schema_name: str,
+        table_name: str,
+        column_name: str,
+        values: MetadataCategoricalColumnRequest,
+    ) -> dict[str, object]:
+        """Read the values of a column that has few, once or by a frequency.
+
+        [API page](https://docs.peaka.com/api-reference/metadata/generate-categorical-values-from-the-column)
+        """
+        return await self._send(
+            Request(
+                "metadata.generate_categorical_column_values",
+                "PUT",
+                "/metadata/{project_id}/categorical/{catalog_id}/{schema_name}/{table_name}/{column_name}",
+                path={
+                    "project_id": project_id,
+                    "catalog_id": catalog_id,
+                    "schema_name": schema_name,
+                    "table_name": table_name,
+                    "column_name": column_name,
+                },
+                body=values,
+                returns=dict[str, object],
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def delete_categorical_column_values(
+        self, project_id: str, catalog_id: str, schema_name: str, table_name: str, column_name: str
+    ) -> dict[str, object]:
+        """Forget the values of a categorical column, and stop reading them.
+
+        [API page](https://docs.peaka.com/api-reference/metadata/delete-categorical-values-from-the-column-meta-and-remove-the-scheduled-job)
+        """
+        return await self._send(
+            Request(
+                "metadata.delete_categorical_column_values",
+                "DELETE",
+                "/metadata/{project_id}/categorical/{catalog_id}/{schema_name}/{table_name}/{column_name}",
+                path={
+                    "project_id": project_id,
+                    "catalog_id": catalog_id,
+                    "schema_name": schema_name,
+                    "table_name": table_name,
+                    "column_name": column_name,
+                },
+                returns=dict[str, object],
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def query_golden_sqls(self, project_id: str, q: str) -> GoldenSqlMatches:
+        """Find the golden SQLs that match a question.
+
+        [API page](https://docs.peaka.com/api-reference/metadata/semantic-query-golden-sqls-for-the-project)
+        """
+        return await self._send(
+            Request(
+                "metadata.query_golden_sqls",
+                "GET",
+                "/metadata/{project_id}/golden-sql/query",
+                path={"project_id": project_id},
+                query={"q": q},
+                returns=GoldenSqlMatches,
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def list_golden_sqls(self, project_id: str) -> GoldenSqls:
+        """List the golden SQLs.
+
+        [API page](https://docs.peaka.com/api-reference/metadata/list-of-golden-sqls-for-the-project)
+        """
+        return await self._send(
+            Request(
+                "metadata.list_golden_sqls",
+                "GET",
+                "/metadata/{project_id}/golden-sqls",
+                path={"project_id": project_id},
+                returns=GoldenSqls,
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def add_golden_sql(self, project_id: str, golden_sql: MetadataAddGoldenSqlRequest) -> dict[str, object]:
+        """Add a golden SQL.
+
+        [API page](https://docs.peaka.com/api-reference/metadata/create-golden-sql-for-the-project)
+        """
+        return await self._send(
+            Request(
+                "metadata.add_golden_sql",
+                "POST",
+                "/metadata/{project_id}/golden-sqls",
+                path={"project_id": project_id},
+                body=golden_sql,
+                returns=dict[str, object],
+                safety=Safety.ONCE,
+            )
+        )
+
+    async def delete_golden_sql(self, project_id: str, golden_sql_id: str) -> dict[str, object]:
+        """Delete a golden SQL.
+
+        [API page](https://docs.peaka.com/api-reference/metadata/delete-golden-sql-from-the-project)
+        """
+        return await self._send(
+            Request(
+                "metadata.delete_golden_sql",
+                "DELETE",
+                "/metadata/{project_id}/golden-sqls/{id}",
+                path={"project_id": project_id, "id": golden_sql_id},
+                returns=dict[str, object],
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def query_metadata(self, project_id: str, table: str, *, top_k: str | None = None) -> MetadataMatches:
+        """Find the tables that match a text.
+
+        [API page](https://docs.peaka.com/api-reference/metadata/semantic-query-metadata-for-the-project)
+        """
+        return await self._send(
+            Request(
+                "metadata.query_metadata",
+                "GET",
+                "/metadata/{project_id}/query",
+                path={"project_id": project_id},
+                query={"table": table, "top_k": top_k},
+                returns=MetadataMatches,
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def generate_sample_questions(self, project_id: str, question: str) -> SampleQuestions:
+        """Generate questions that the data could answer.
+
+        [API page](https://docs.peaka.com/api-reference/metadata/generate-sample-ai-questions-for-the-project)
+        """
+        return await self._send(
+            Request(
+                "metadata.generate_sample_questions",
+                "GET",
+                "/metadata/{project_id}/questions/generate",
+                path={"project_id": project_id},
+                query={"question": question},
+                returns=SampleQuestions,
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def refresh_metadata(self, project_id: str, refresh: MetadataRefreshMetadataRequest) -> dict[str, object]:
+        """Begin to read a catalog's metadata again.
+
+        [API page](https://docs.peaka.com/api-reference/metadata/refresh-project-metadata)
+        """
+        return await self._send(
+            Request(
+                "metadata.refresh_metadata",
+                "POST",
+                "/metadata/{project_id}/refresh",
+                path={"project_id": project_id},
+                body=refresh,
+                returns=dict[str, object],
+                safety=Safety.ONCE,
+            )
+        )
+
+    async def get_metadata_refresh_callback(self, project_id: str) -> dict[str, object]:
+        """Get what the service calls when a refresh is done.
+
+        [API page](https://docs.peaka.com/api-reference/metadata/get-metadata-refresh-job-callback)
+        """
+        return await self._send(
+            Request(
+                "metadata.get_metadata_refresh_callback",
+                "GET",
+                "/metadata/{project_id}/refresh/callback",
+                path={"project_id": project_id},
+                returns=dict[str, object],
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def register_metadata_refresh_callback(
+        self, project_id: str, callback: MetadataRefreshMetadataCallbackRequest
+    ) -> dict[str, object]:
+        """Set what the service calls when a refresh is done.
+
+        [API page](https://docs.peaka.com/api-reference/metadata/register-metadata-refresh-job-callback)
+        """
+        return await self._send(
+            Request(
+                "metadata.register_metadata_refresh_callback",
+                "POST",
+                "/metadata/{project_id}/refresh/callback",
+                path={"project_id": project_id},
+                body=callback,
+                returns=dict[str, object],
+                safety=Safety.ONCE,
+            )
+        )
+
+    async def unregister_metadata_refresh_callback(self, project_id: str) -> dict[str, object]:
+        """Call nothing when a refresh is done.
+
+        [API page](https://docs.peaka.com/api-reference/metadata/unregister-metadata-refresh-job-callback)
+        """
+        return await self._send(
+            Request(
+                "metadata.unregister_metadata_refresh_callback",
+                "DELETE",
+                "/metadata/{project_id}/refresh/callback",
+                path={"project_id": project_id},
+                returns=dict[str, object],
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def get_refresh_metadata_job_status(self, project_id: str, catalog_id: str) -> MetadataRefreshJobStatusResult:
+        """Get the state of a catalog's refresh.
+
+        [API page](https://docs.peaka.com/api-reference/metadata/get-metadata-refresh-job-status)
+        """
+        return await self._send(
+            Request(
+                "metadata.get_refresh_metadata_job_status",
+                "GET",
+                "/metadata/{project_id}/refresh/{catalog_id}",
+                path={"project_id": project_id, "catalog_id": catalog_id},
+                returns=MetadataRefreshJobStatusResult,
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def get_project_catalog_metadata_relations(self, project_id: str, catalog_id: str) -> Relations:
+        """Get the relations of a catalog's tables.
+
+        [API page](https://docs.peaka.com/api-reference/metadata/get-project-catalog-metadata-relations)
+        """
+        return await self._send(
+            Request(
+                "metadata.get_project_catalog_metadata_relations",
+                "GET",
+                "/metadata/{project_id}/relations/{catalog_id}",
+                path={"project_id": project_id, "catalog_id": catalog_id},
+                returns=Relations,
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def add_relation(
+        self,
+        project_id: str,
+        catalog_id: str,
+        schema_name: str,
+        table_name: str,
+        column_name: str,
+        relation: MetadataAddRelationRequest,
+    ) -> dict[str, object]:
+        """Relate a column to another.
+
+        [API page](https://docs.peaka.com/api-reference/metadata/add-relation-to-metadata)
+        """
+        return await self._send(
+            Request(
+                "metadata.add_relation",
+                "POST",
+                "/metadata/{project_id}/relations/{catalog_id}/{schema_name}/{table_name}/{column_name}",
+                path={
+                    "project_id": project_id,
+                    "catalog_id": catalog_id,
+                    "schema_name": schema_name,
+                    "table_name": table_name,
+                    "column_name": column_name,
+                },
+                body=relation,
+                returns=dict[str, object],
+                safety=Safety.ONCE,
+            )
+        )
+
+    async def update_relation(
+        self,
+        project_id: str,
+        catalog_id: str,
+        schema_name: str,
+        table_name: str,
+        relation_id: str,
+        relation: MetadataUpdateRelationRequest,
+    ) -> dict[str, object]:
+        """Change the type of a relation.
+
+        [API page](https://docs.peaka.com/api-reference/metadata/update-relation-from-metadata)
+        """
+        return await self._send(
+            Request(
+                "metadata.update_relation",
+                "PUT",
+                "/metadata/{project_id}/relations/{catalog_id}/{schema_name}/{table_name}/{relation_id}",
+                path={
+                    "project_id": project_id,
+                    "catalog_id": catalog_id,
+                    "schema_name": schema_name,
+                    "table_name": table_name,
+                    "relation_id": relation_id,
+                },
+                body=relation,
+                returns=dict[str, object],
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def delete_relation(
+        self, project_id: str, catalog_id: str, schema_name: str, table_name: str, relation_id: str
+    ) -> dict[str, object]:
+        """Delete a relation.
+
+        [API page](https://docs.peaka.com/api-reference/metadata/delete-relation-from-metadata)
+        """
+        return await self._send(
+            Request(
+                "metadata.delete_relation",
+                "DELETE",
+                "/metadata/{project_id}/relations/{catalog_id}/{schema_name}/{table_name}/{relation_id}",
+                path={
+                    "project_id": project_id,
+                    "catalog_id": catalog_id,
+                    "schema_name": schema_name,
+                    "table_name": table_name,
+                    "relation_id": relation_id,
+                },
+                returns=dict[str, object],
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def generate_semantics(
+        self,
+        project_id: str,
+        catalog_id: str,
+        schema_name: str,
+        table_name: str,
+        semantics: MetadataCreateSemanticsRequest,
+    ) -> Semantics:
+        """Generate descriptions of a table and its columns.
+
+        [API page](https://docs.peaka.com/api-reference/metadata/generate-semantics-for-the-table)
+        """
+        return await self._send(
+            Request(
+                "metadata.generate_semantics",
+                "POST",
+                "/metadata/{project_id}/semantics/{catalog_id}/{schema_name}/{table_name}",
+                path={
+                    "project_id": project_id,
+                    "catalog_id": catalog_id,
+                    "schema_name": schema_name,
+                    "table_name": table_name,
+                },
+                body=semantics,
+                returns=Semantics,
+                safety=Safety.ONCE,
+            )
+        )
+
+    async def update_metadata_with_catalog_id(
+        self, project_id: str, catalog_id: str, usage: MetadataAIUsageUpdateRequest
+    ) -> dict[str, object]:
+        """Let the agent use a catalog, or not.
+
+        [API page](https://docs.peaka.com/api-reference/metadata/update-metadata-ai-usage-per-catalog-level)
+        """
+        return await self._send(
+            Request(
+                "metadata.update_metadata_with_catalog_id",
+                "PUT",
+                "/metadata/{project_id}/{catalog_id}",
+                path={"project_id": project_id, "catalog_id": catalog_id},
+                body=usage,
+                returns=dict[str, object],
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def update_metadata_with_catalog_id_and_schema_name(
+        self, project_id: str, catalog_id: str, schema_name: str, usage: MetadataAIUsageUpdateRequest
+    ) -> dict[str, object]:
+        """Let the agent use a schema, or not.
+
+        [API page](https://docs.peaka.com/api-reference/metadata/update-metadata-ai-usage-per-schema-level)
+        """
+        return await self._send(
+            Request(
+                "metadata.update_metadata_with_catalog_id_and_schema_name",
+                "PUT",
+                "/metadata/{project_id}/{catalog_id}/{schema_name}",
+                path={"project_id": project_id, "catalog_id": catalog_id, "schema_name": schema_name},
+                body=usage,
+                returns=dict[str, object],
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def update_metadata(
+        self, project_id: str, catalog_id: str, schema_name: str, table_name: str, metadata: MetadataUpdateRequest
+    ) -> dict[str, object]:
+        """Change the metadata of a table.
+
+        [API page](https://docs.peaka.com/api-reference/metadata/update-metadata)
+        """
+        return await self._send(
+            Request(
+                "metadata.update_metadata",
+                "PUT",
+                "/metadata/{project_id}/{catalog_id}/{schema_name}/{table_name}",
+                path={
+                    "project_id": project_id,
+                    "catalog_id": catalog_id,
+                    "schema_name": schema_name,
+                    "table_name": table_name,
+                },
+                body=metadata,
+                returns=dict[str, object],
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def run_refresh(
+        self,
+        project_id: str,
+        refresh: MetadataRefreshMetadataRequest,
+        *,
+        waiting: Waiting = DEFAULT_WAITING,
+        on_progress: Callable[[MetadataRefreshJobStatusResult], object] | None = None,
+    ) -> MetadataRefreshJobStatusResult:
+        """Read a catalog's metadata again and wait for it.
+
+        Raises:
+            WorkFailedError: the refresh failed or is stuck.
+            WaitTimeoutError: it has not ended in time; it goes on.
+            WaitStalledError: it shows no progress.
+        """
+        await self.refresh_metadata(project_id, refresh)
+        return await self.wait_for_refresh(
+            project_id, str(refresh.catalog_id), waiting=waiting, on_progress=on_progress
+        )
+
+    async def wait_for_refresh(
+        self,
+        project_id: str,
+        catalog_id: str,
+        *,
+        waiting: Waiting = DEFAULT_WAITING,
+        on_progress: Callable[[MetadataRefreshJobStatusResult], object] | None = None,
+    ) -> MetadataRefreshJobStatusResult:
+        """Wait for a refresh of a catalog's metadata.
+
+        The state of the last refresh stays until the next has begun: an end state counts once the work was seen
+        running, or has stood for five looks.
+
+        Raises:
+            WorkFailedError: the refresh failed or is stuck.
+            WaitTimeoutError: it has not ended in time; it goes on.
+            WaitStalledError: it shows no progress.
+        """
+        return await wait(
+            functools.partial(self.get_refresh_metadata_job_status, project_id, catalog_id),
+            MetadataJudge().judge,
+            operation="metadata.wait_for_refresh",
+            waiting=waiting,
+            on_progress=on_progress,
+        )

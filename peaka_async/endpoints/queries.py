@@ -1,0 +1,163 @@
+"""Queries: saved SQL, and what to execute."""
+
+from __future__ import annotations
+
+from types import NoneType
+
+from peaka_async._request import Request, Safety
+from peaka_async.endpoints._base import Group
+from peaka_async.models.queries import ExecutableQuery, Query, QueryPathUpdateRequest, QueryRequest, ResultFormat
+from peaka_async.models.query_results import QueryResult
+
+
+class Queries(Group):
+    """The saved queries of a project, and the execution of SQL."""
+
+    async def list_queries(self, project_id: str) -> list[Query]:
+        """List the project's queries.
+
+        [API page](https://docs.peaka.com/api-reference/queries/list-queries)
+        """
+        return await self._send(
+            Request(
+                "queries.list_queries",
+                "GET",
+                "/data/projects/{project_id}/queries",
+                path={"project_id": project_id},
+                returns=list[Query],
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def create_query(
+        self, project_id: str, query: QueryRequest, *, check_schema_exists: bool | None = None
+    ) -> Query:
+        """Create a query.
+
+        [API page](https://docs.peaka.com/api-reference/queries/create-query)
+
+        Raises:
+            BadRequestError: the SQL does not parse, or with `check_schema_exists` names a schema that does not
+                exist.
+        """
+        return await self._send(
+            Request(
+                "queries.create_query",
+                "POST",
+                "/data/projects/{project_id}/queries",
+                path={"project_id": project_id},
+                query={"check_schema_exists": check_schema_exists},
+                body=query,
+                returns=Query,
+                safety=Safety.ONCE,
+            )
+        )
+
+    async def execute_query(
+        self, project_id: str, query: ExecutableQuery, *, result_format: ResultFormat = ResultFormat.CELL_TYPED
+    ) -> QueryResult:
+        """Execute a query and get its rows, all at once.
+
+        The query is put together of parts, a saved one by id or by name, or a statement. Where it has a `timeout` the
+        call's own limits are widened to exceed it.
+
+        [API page](https://docs.peaka.com/api-reference/queries/execute-query)
+
+        Args:
+            project_id: the project.
+            query: what to execute.
+            result_format: CELL_TYPED is the only one that carries the columns' types.
+
+        Raises:
+            BadRequestError: the SQL does not parse, or does more than read.
+            NotFoundError: there is no such query.
+            DecodeError: the result was too large for the service to send whole; export it.
+        """
+        return await self._send(
+            Request(
+                "queries.execute_query",
+                "POST",
+                "/data/projects/{project_id}/queries/execute",
+                path={"project_id": project_id},
+                query={"format": result_format},
+                body=query,
+                returns=QueryResult,
+                safety=Safety.SAFE,
+                server_timeout=query.timeout,
+            )
+        )
+
+    async def read_query(self, project_id: str, query_id: str) -> Query:
+        """Get a query.
+
+        [API page](https://docs.peaka.com/api-reference/queries/read-query)
+
+        Raises:
+            NotFoundError: there is no such query.
+        """
+        return await self._send(
+            Request(
+                "queries.read_query",
+                "GET",
+                "/data/projects/{project_id}/queries/{query_id}",
+                path={"project_id": project_id, "query_id": query_id},
+                returns=Query,
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def update_query(
+        self, project_id: str, query_id: str, query: QueryRequest, *, check_schema_exists: bool | None = None
+    ) -> Query:
+        """Change a query's name, SQL or schedule; what is left out stays.
+
+        [API page](https://docs.peaka.com/api-reference/queries/update-query)
+
+        Raises:
+            NotFoundError: there is no such query.
+        """
+        return await self._send(
+            Request(
+                "queries.update_query",
+                "PUT",
+                "/data/projects/{project_id}/queries/{query_id}",
+                path={"project_id": project_id, "query_id": query_id},
+                query={"check_schema_exists": check_schema_exists},
+                body=query,
+                returns=Query,
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def delete_query(self, project_id: str, query_id: str) -> None:
+        """Delete a query.
+
+        [API page](https://docs.peaka.com/api-reference/queries/delete-query)
+        """
+        return await self._send(
+            Request(
+                "queries.delete_query",
+                "DELETE",
+                "/data/projects/{project_id}/queries/{query_id}",
+                path={"project_id": project_id, "query_id": query_id},
+                returns=NoneType,
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def update_query_path(self, project_id: str, query_id: str, path: QueryPathUpdateRequest) -> None:
+        """Move a query to a folder.
+
+        [API page](https://docs.peaka.com/api-reference/queries/update-query-path)
+        """
+        return await self._send(
+            Request(
+                "queries.update_query_path",
+                "PATCH",
+                "/data/projects/{project_id}/queries/{query_id}/path",
+                path={"project_id": project_id, "query_id": query_id},
+                body=path,
+                returns=NoneType,
+                safety=Safety.ONCE,
+            )
+        )

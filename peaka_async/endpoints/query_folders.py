@@ -1,0 +1,183 @@
+"""Query folders: the tree in which a project's queries are kept."""
+
+from __future__ import annotations
+
+from types import NoneType
+
+from peaka_async._request import Request, Safety
+from peaka_async.endpoints._base import Group
+from peaka_async.models.queries import QueryPathUpdateRequest
+from peaka_async.models.query_folders import (
+    QueryFolderCreateRequest,
+    QueryFolderItem,
+    QueryFolderRenameRequest,
+    QueryFolderTreeResponse,
+    QueryFolderUpdateRequest,
+    QueryFolderWithContentsResponse,
+)
+
+
+class QueryFolders(Group):
+    """The query folders of a project."""
+
+    async def list_query_folders(self, project_id: str) -> list[QueryFolderItem]:
+        """List all folders of the project, without their contents.
+
+        [API page](https://docs.peaka.com/api-reference/query-folders/list-query-folders)
+        """
+        return await self._send(
+            Request(
+                "query_folders.list_query_folders",
+                "GET",
+                "/data/projects/{project_id}/queries/folders",
+                path={"project_id": project_id},
+                returns=list[QueryFolderItem],
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def create_query_folder_at_root(self, project_id: str, folder: QueryFolderCreateRequest) -> QueryFolderItem:
+        """Create a folder at the root. The folders between are made too.
+
+        [API page](https://docs.peaka.com/api-reference/query-folders/create-query-folder)
+        """
+        return await self._send(
+            Request(
+                "query_folders.create_query_folder_at_root",
+                "POST",
+                "/data/projects/{project_id}/queries/folders",
+                path={"project_id": project_id},
+                body=folder,
+                returns=QueryFolderItem,
+                safety=Safety.ONCE,
+            )
+        )
+
+    async def get_query_folder_tree(
+        self, project_id: str, *, include_queries: bool | None = None, root_folder_id: str | None = None
+    ) -> QueryFolderTreeResponse:
+        """Get the folders as a tree, all of it or from `root_folder_id` on.
+
+        [API page](https://docs.peaka.com/api-reference/query-folders/get-query-folder-tree)
+        """
+        return await self._send(
+            Request(
+                "query_folders.get_query_folder_tree",
+                "GET",
+                "/data/projects/{project_id}/queries/folders/tree",
+                path={"project_id": project_id},
+                query={"include_queries": include_queries, "root_folder_id": root_folder_id},
+                returns=QueryFolderTreeResponse,
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def read_query_folder(self, project_id: str, folder_id: str) -> QueryFolderWithContentsResponse:
+        """Get a folder with what lies directly in it.
+
+        [API page](https://docs.peaka.com/api-reference/query-folders/read-query-folder)
+
+        Raises:
+            NotFoundError: there is no such folder.
+        """
+        return await self._send(
+            Request(
+                "query_folders.read_query_folder",
+                "GET",
+                "/data/projects/{project_id}/queries/folders/{folder_id}",
+                path={"project_id": project_id, "folder_id": folder_id},
+                returns=QueryFolderWithContentsResponse,
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def add_or_remove_query_from_folder(
+        self, project_id: str, folder_id: str, queries: QueryFolderUpdateRequest
+    ) -> QueryFolderWithContentsResponse:
+        """Move queries into a folder, and others out of it to the root.
+
+        [API page](https://docs.peaka.com/api-reference/query-folders/add-remove-queries-in-from-folder)
+        """
+        return await self._send(
+            Request(
+                "query_folders.add_or_remove_query_from_folder",
+                "PUT",
+                "/data/projects/{project_id}/queries/folders/{folder_id}",
+                path={"project_id": project_id, "folder_id": folder_id},
+                body=queries,
+                returns=QueryFolderWithContentsResponse,
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def delete_query_folder(self, project_id: str, folder_id: str, *, force: bool | None = None) -> None:
+        """Delete a folder that is empty; with `force` also one that is not, with all that is in it.
+
+        [API page](https://docs.peaka.com/api-reference/query-folders/delete-query-folder)
+        """
+        return await self._send(
+            Request(
+                "query_folders.delete_query_folder",
+                "DELETE",
+                "/data/projects/{project_id}/queries/folders/{folder_id}",
+                path={"project_id": project_id, "folder_id": folder_id},
+                query={"force": force},
+                returns=NoneType,
+                safety=Safety.IDEMPOTENT,
+            )
+        )
+
+    async def rename_query_folder(
+        self, project_id: str, folder_id: str, name: QueryFolderRenameRequest
+    ) -> QueryFolderItem:
+        """Rename a folder.
+
+        [API page](https://docs.peaka.com/api-reference/query-folders/rename-query-folder)
+        """
+        return await self._send(
+            Request(
+                "query_folders.rename_query_folder",
+                "PATCH",
+                "/data/projects/{project_id}/queries/folders/{folder_id}/name",
+                path={"project_id": project_id, "folder_id": folder_id},
+                body=name,
+                returns=QueryFolderItem,
+                safety=Safety.ONCE,
+            )
+        )
+
+    async def move_query_folder(self, project_id: str, folder_id: str, path: QueryPathUpdateRequest) -> QueryFolderItem:
+        """Move a folder with all that is in it.
+
+        [API page](https://docs.peaka.com/api-reference/query-folders/move-query-folder)
+        """
+        return await self._send(
+            Request(
+                "query_folders.move_query_folder",
+                "PATCH",
+                "/data/projects/{project_id}/queries/folders/{folder_id}/path",
+                path={"project_id": project_id, "folder_id": folder_id},
+                body=path,
+                returns=QueryFolderItem,
+                safety=Safety.ONCE,
+            )
+        )
+
+    async def create_query_folder_with_parent_id(
+        self, project_id: str, parent_folder_id: str, folder: QueryFolderCreateRequest
+    ) -> QueryFolderItem:
+        """Create a folder in another.
+
+        [API page](https://docs.peaka.com/api-reference/query-folders/create-query-folder-under-parent)
+        """
+        return await self._send(
+            Request(
+                "query_folders.create_query_folder_with_parent_id",
+                "POST",
+                "/data/projects/{project_id}/queries/folders/{parent_folder_id}",
+                path={"project_id": project_id, "parent_folder_id": parent_folder_id},
+                body=folder,
+                returns=QueryFolderItem,
+                safety=Safety.ONCE,
+            )
+        )

@@ -1,0 +1,28 @@
+"""SQL: from Peaka's dialect, Trino's, into others."""
+
+from __future__ import annotations
+
+from peaka_async._request import Request, Safety
+from peaka_async.endpoints._base import Group
+from peaka_async.models.sql import SQLTranspileQueryRequest, TranspiledQuery
+
+
+class Sql(Group):
+    """The translation of SQL."""
+
+    async def transpile_sql(self, dialect: str, query: SQLTranspileQueryRequest) -> TranspiledQuery:
+        """Translate a query from Trino's SQL into another dialect, such as `mysql`, `postgres` or `bigquery`.
+
+        [API page](https://docs.peaka.com/api-reference/sql/transpile-sql)
+        """
+        return await self._send(
+            Request(
+                "sql.transpile_sql",
+                "POST",
+                "/sql/transpile/{dialect}",
+                path={"dialect": dialect},
+                body=query,
+                returns=TranspiledQuery,
+                safety=Safety.SAFE,
+            )
+        )

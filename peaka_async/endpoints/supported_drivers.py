@@ -1,0 +1,58 @@
+"""Supported drivers: how other tools connect to Peaka's query engine."""
+
+from __future__ import annotations
+
+from peaka_async._request import Request, Safety
+from peaka_async.endpoints._base import Group
+from peaka_async.models.supported_drivers import ConnectionStrings
+
+
+class SupportedDrivers(Group):
+    """The connection strings for other tools; they hold the API key."""
+
+    async def get_supported_drivers(self, *, catalog_name: str | None = None) -> ConnectionStrings:
+        """Get the connection strings of all drivers.
+
+        [API page](https://docs.peaka.com/api-reference/supported-drivers/list-supported-drivers)
+        """
+        return await self._send(
+            Request(
+                "supported_drivers.get_supported_drivers",
+                "GET",
+                "/supportedDrivers",
+                query={"catalog_name": catalog_name},
+                returns=ConnectionStrings,
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def get_jdbc_driver(self) -> ConnectionStrings:
+        """Get the JDBC connection string.
+
+        [API page](https://docs.peaka.com/api-reference/supported-drivers/get-jdbc-driver)
+        """
+        return await self._send(
+            Request(
+                "supported_drivers.get_jdbc_driver",
+                "GET",
+                "/supportedDrivers/jdbc",
+                returns=ConnectionStrings,
+                safety=Safety.SAFE,
+            )
+        )
+
+    async def get_sql_alchemy_driver(self, catalog_name: str) -> ConnectionStrings:
+        """Get the SQLAlchemy connection string for a catalog.
+
+        [API page](https://docs.peaka.com/api-reference/supported-drivers/get-sql-alchemy-driver)
+        """
+        return await self._send(
+            Request(
+                "supported_drivers.get_sql_alchemy_driver",
+                "GET",
+                "/supportedDrivers/sql_alchemy",
+                query={"catalog_name": catalog_name},
+                returns=ConnectionStrings,
+                safety=Safety.SAFE,
+            )
+        )

@@ -1,0 +1,100 @@
+"""Workspaces: an organization's groups of projects. They want a Partner key."""
+
+from __future__ import annotations
+
+from types import NoneType
+
+from peaka_async._request import Request, Safety
+from peaka_async.endpoints._base import Group
+from peaka_async.models.workspaces import Workspace, WorkspaceRequest
+
+
+class Workspaces(Group):
+    """The workspaces of an organization."""
+
+    async def list_workspaces(self, organization_id: str) -> list[Workspace]:
+        """List the workspaces of an organization.
+
+        [API page](https://docs.peaka.com/api-reference/workspaces/list-workspaces)
+        """
+        return await self._send(
+            Request(
+                "workspaces.list_workspaces",
+                "GET",
+                "/organizations/{organization_id}/workspaces",
+                path={"organization_id": organization_id},
+                returns=list[Workspace],
+                safety=Safety.SAFE,
+                partner_only=True,
+            )
+        )
+
+    async def create_workspace(self, organization_id: str, workspace: WorkspaceRequest) -> Workspace:
+        """Create a workspace.
+
+        [API page](https://docs.peaka.com/api-reference/workspaces/create-workspace)
+        """
+        return await self._send(
+            Request(
+                "workspaces.create_workspace",
+                "POST",
+                "/organizations/{organization_id}/workspaces",
+                path={"organization_id": organization_id},
+                body=workspace,
+                returns=Workspace,
+                safety=Safety.ONCE,
+                partner_only=True,
+            )
+        )
+
+    async def get_workspace(self, organization_id: str, workspace_id: str) -> Workspace:
+        """Get a workspace.
+
+        [API page](https://docs.peaka.com/api-reference/workspaces/read-workspace)
+        """
+        return await self._send(
+            Request(
+                "workspaces.get_workspace",
+                "GET",
+                "/organizations/{organization_id}/workspaces/{workspace_id}",
+                path={"organization_id": organization_id, "workspace_id": workspace_id},
+                returns=Workspace,
+                safety=Safety.SAFE,
+                partner_only=True,
+            )
+        )
+
+    async def update_workspace(self, organization_id: str, workspace_id: str, workspace: WorkspaceRequest) -> Workspace:
+        """Change a workspace's name or description.
+
+        [API page](https://docs.peaka.com/api-reference/workspaces/update-workspace)
+        """
+        return await self._send(
+            Request(
+                "workspaces.update_workspace",
+                "PUT",
+                "/organizations/{organization_id}/workspaces/{workspace_id}",
+                path={"organization_id": organization_id, "workspace_id": workspace_id},
+                body=workspace,
+                returns=Workspace,
+                safety=Safety.IDEMPOTENT,
+                partner_only=True,
+            )
+        )
+
+    async def delete_workspace(self, organization_id: str, workspace_id: str) -> None:
+        """Delete a workspace.
+
+        [API page](https://docs.peaka.com/api-reference/workspaces/delete-workspace)
+        """
+        return await self._send(
+            Request(
+                "workspaces.delete_workspace",
+                "DELETE",
+                "/organizations/{organization_id}/workspaces/{workspace_id}",
+                path={"organization_id": organization_id, "workspace_id": workspace_id},
+                returns=NoneType,
+                safety=Safety.IDEMPOTENT,
+                partner_only=True,
+            )
+        )
