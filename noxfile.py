@@ -19,6 +19,7 @@ nox.options.sessions = ["tests"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
+DOCUMENT = "../shared/api/peaka-openapi.json"
 THIS_PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
@@ -53,6 +54,17 @@ def lint(session: nox.Session) -> None:
     session.run("pyright")
     session.run("pyright", "--verifytypes", "peaka_async", "--ignoreexternal")
     session.run("lint-imports")
+
+
+@nox.session(python=THIS_PYTHON)
+def conformance(session: nox.Session) -> None:
+    """Compare the code with the published document: nox -s conformance -- PATH."""
+    given = session.posargs[0] if session.posargs else None
+    path = Path(given or DOCUMENT).resolve()
+    if given is None and not path.exists():
+        session.skip(f"there is no document at {path}; name one: nox -s conformance -- PATH")
+    session.install(".", *group("tests"))
+    session.run("pytest", "-q", "tests/conformance", env={"PEAKA_OPENAPI": str(path)})
 
 
 @nox.session(python=THIS_PYTHON)

@@ -1,0 +1,138 @@
+"""The operations as the code describes them: each method is called with stand-ins over a recording send."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import inspect
+import typing
+import warnings
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import attrs
+
+from peaka_async import Oauth2Callback, PeakaClient
+from peaka_async._request import Request
+from peaka_async.endpoints._base import Group
+from peaka_async.models import CsvImportRequest, CsvMapping
+
+# Methods that are made of operations.
+FLOWS = {
+    "cache.execution_history_pages",
+    "cache.run_full_refresh",
+    "cache.run_incremental_update",
+    "cache.wait_for_run",
+    "catalogs.search_pages",
+    "exports.download",
+    "exports.export_pages",
+    "exports.run_query_export",
+    "exports.run_table_export",
+    "exports.wait_for_export",
+    "materialized_queries.run_refresh",
+    "materialized_queries.wait_for_refresh",
+    "metadata.run_refresh",
+    "metadata.wait_for_refresh",
+}
+
+
+class Recorded(Exception):  # noqa: N818 - it is no error
+    """Carries a request out of the method that made it."""
+
+    def __init__(self, request: Request[object]) -> None:
+        super().__init__(request.operation)
+        self.request = request
+
+
+async def record(request):
+    raise Recorded(request)
+
+
+def groups() -> dict[str, Group]:
+    """The groups by the client's attributes, over a recording send."""
+    client = PeakaClient("key")
+    names = [name for name, value in vars(PeakaClient).items() if hasattr(value, "func")] + ["connections"]
+    made = {}
+    for name in names:
+        kind = type(getattr(client, name))
+        made[name] = kind(record, record) if "stream" in inspect.signature(kind.__init__).parameters else kind(record)
+    return made
+
+
+@attrs.frozen
+class Described:
+    """An operation: its group and method, and the request that the method makes."""
+
+    name: str
+    method: object
+    arguments: Mapping[str, object]
+    request: Request[object]
+    hints: Mapping[str, object]
+
+
+def described() -> list[Described]:
+    """All operations, in the order of the code."""
+    found = []
+    for group_name, group in groups().items():
+        for name, method in inspect.getmembers(group, inspect.ismethod):
+            full = f"{group_name}.{name}"
+            if name.startswith("_") or full in FLOWS:
+                continue
+            found.append(_describe(full, method))
+    return found
+
+
+def _describe(name, method):
+    hints = typing.get_type_hints(inspect.unwrap(method))
+    parameters = inspect.signature(method).parameters
+    arguments = {each: stand_in(each, hints[each]) for each in parameters}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return Described(name, method, arguments, asyncio.run(_requested(method, arguments)), hints)
+
+
+async def _requested(method, arguments):
+    try:
+        made = method(**arguments)
+        if inspect.isawaitable(made):
+            await made
+        else:
+            async for _ in made:
+                pass
+    except Recorded as recorded:
+        return recorded.request
+    raise AssertionError(method)
+
+
+def stand_in(name, hint):
+    """A value that can be told from all others, of the parameter's type."""
+    if name == "file":
+        return b"a,b\n1,2\n"
+    kinds = [each for each in typing.get_args(hint) if each is not type(None)] or [hint]
+    kind = kinds[0]
+    if kind is Oauth2Callback:
+        return Oauth2Callback("code=1&state=2")
+    if kind is CsvImportRequest:
+        return CsvImportRequest([CsvMapping("a", csv_column_name="a")])
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return next(iter(kind))
+    if kind is str:
+        return f"<{name}>"
+    if kind is bool:
+        return True
+    if kind is int:
+        return sum(name.encode())
+    if kind is datetime:
+        return datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    if attrs.has(kind):
+        return made(kind)
+    if typing.get_origin(hint) is list:
+        return [made(kind)]
+    raise AssertionError((name, hint))
+
+
+def made(kind):
+    """A model with what it must have and nothing else."""
+    hints = typing.get_type_hints(kind)
+    needed = [field for field in attrs.fields(kind) if field.default is attrs.NOTHING]
+    return kind(**{field.alias: [] if "list" in str(hints[field.name]) else f"<{field.name}>" for field in needed})

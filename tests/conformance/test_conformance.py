@@ -1,0 +1,197 @@
+"""The code does what the published document says, but for the deviations below, each with its reason."""
+
+from __future__ import annotations
+
+import inspect
+import json
+
+import pytest
+from comparison import Comparison
+from deviations import DEVIATIONS, EXAMPLES_BEYOND_THE_SCHEMA, NOT_JSON, NOT_REACHED
+from operations import described
+
+from peaka_async import models
+from peaka_async._codec import decode, encode
+from peaka_async._request import Content, Safety, camel
+
+METHODS = ("get", "post", "put", "patch", "delete")
+DESCRIBED = {each.name: each for each in described()}
+
+
+@pytest.fixture(scope="module")
+def published(document):
+    return {
+        (verb.upper(), path): operation
+        for path, operations in document["paths"].items()
+        for verb, operation in operations.items()
+        if verb in METHODS
+    }
+
+
+@pytest.fixture(params=DESCRIBED.values(), ids=DESCRIBED)
+def described_one(request):
+    return request.param
+
+
+@pytest.fixture
+def published_one(described_one, published):
+    request = described_one.request
+    return published[request.method, request.route]
+
+
+def test_each_operation_has_one_method(published):
+    """Nothing is missing, nothing is there twice; a newer document's operations are named."""
+    got = sorted((each.request.method, each.request.route) for each in DESCRIBED.values())
+
+    added = sorted(published.keys() - set(got))
+    assert not added, f"the document has {len(added)} operations that the code lacks: {added}"
+    assert got == sorted(published)
+
+
+def test_path_parameters_come_first_and_in_order(described_one):
+    """Each is filled by the argument that stands at its place."""
+    names = list(described_one.arguments)[: len(described_one.request.path)]
+
+    assert list(described_one.request.path.values()) == [described_one.arguments[name] for name in names]
+    assert described_one.request.target()
+
+
+def test_query_parameters(described_one, published_one):
+    """The same names; those that are required are so for the caller, the others can be left out."""
+    wanted = {each["name"]: each.get("required", False) for each in published_one["parameters_of_query"]}
+    parameters = inspect.signature(described_one.method).parameters
+    values = {camel(name): value for name, value in described_one.request.query.items()}
+    required = {
+        camel(name): parameters[name].default is inspect.Parameter.empty
+        for name in described_one.request.query
+        if name in parameters
+    }
+
+    assert values.keys() == wanted.keys()
+    assert {name: required.get(name, False) for name in wanted} == wanted
+    assert None not in values.values()
+
+
+@pytest.fixture(autouse=True)
+def _parameters(request):
+    if "published_one" in request.fixturenames:
+        operation = request.getfixturevalue("published_one")
+        operation["parameters_of_query"] = [each for each in operation.get("parameters", []) if each["in"] == "query"]
+
+
+def test_kinds_of_keys(described_one, published_one):
+    """What only a Partner key may do is known to be so."""
+    badges = published_one.get("x-mint", {}).get("content", "")
+    partner_only = "partner-api-key-badge" in badges and "project-api-key-badge" not in badges
+
+    assert described_one.request.partner_only == partner_only
+
+
+def test_what_is_deprecated_says_so(described_one, published_one):
+    """Checkers, readers and those who run it see it."""
+    assert hasattr(described_one.method, "__deprecated__") == published_one.get("deprecated", False)
+
+
+COMPUTED = {"queries.execute_query", "catalogs.search", "sql.transpile_sql"}
+CANCELS = {
+    "cache.cancel_full_refresh_cache",
+    "cache.cancel_incremental_cache",
+    "materialized_queries.cancel_materialized_query",
+}
+
+
+def test_safety(described_one):
+    """By the verb, but for the POSTs that only compute and those that cancel."""
+    by_verb = {"GET": Safety.SAFE, "PUT": Safety.IDEMPOTENT, "DELETE": Safety.IDEMPOTENT}
+    expected = by_verb.get(described_one.request.method, Safety.ONCE)
+    if described_one.name in COMPUTED:
+        expected = Safety.SAFE
+    if described_one.name in CANCELS:
+        expected = Safety.IDEMPOTENT
+
+    assert described_one.request.safety is expected
+
+
+def body_schema(operation):
+    content = operation.get("requestBody", {}).get("content", {})
+    return content.get("application/json", {}).get("schema")
+
+
+def answer_schema(operation):
+    """The schema of the good answer, and its media type."""
+    (answer,) = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
+    for media_type, content in answer.get("content", {}).items():
+        return media_type, content.get("schema", {})
+    return None, None
+
+
+def body_hint(each):
+    for name, value in each.arguments.items():
+        if value is each.request.body:
+            return each.hints[name]
+    return type(None)
+
+
+def test_bodies_answers_and_models(document, published):
+    """Each schema has its type, field for field; what deviates is reviewed, and no reviewed deviation is gone."""
+    comparison = Comparison(document)
+    for name, each in DESCRIBED.items():
+        operation = published[each.request.method, each.request.route]
+        if not isinstance(each.request.body, Content):
+            comparison.compare(body_schema(operation), body_hint(each), f"{name}(body)")
+        media_type, schema = answer_schema(operation)
+        if each.request.returns is not bytes or media_type in {None, "application/json", "*/*"}:
+            comparison.compare(schema, each.request.returns, f"{name}(answer)")
+
+    unexplained = {place: found for place, found in comparison.found.items() if place not in DEVIATIONS}
+    assert unexplained == {}
+    assert DEVIATIONS.keys() - comparison.found.keys() == set()
+    schemas = {name for name, schema in document["components"]["schemas"].items() if "properties" in schema}
+    assert schemas - comparison.models.keys() == NOT_REACHED
+    assert schemas <= set(models.__all__)
+
+
+def examples(content):
+    for media in content.values():
+        if "example" in media:
+            yield media["example"]
+        yield from (example["value"] for example in media.get("examples", {}).values())
+
+
+def known(value):
+    """The value without what is null."""
+    if isinstance(value, dict):
+        return {name: known(member) for name, member in value.items() if member is not None}
+    return [known(item) for item in value] if isinstance(value, list) else value
+
+
+def test_example_requests_are_sent_as_they_stand(described_one, published_one):
+    """Each, read as the method's argument, is sent as the document has it."""
+    hint = body_hint(described_one)
+    for example in examples(published_one.get("requestBody", {}).get("content", {})):
+        sent = json.loads(encode(decode(json.dumps(example).encode(), hint)))
+        beyond = EXAMPLES_BEYOND_THE_SCHEMA.get(described_one.name, set())
+        expected = known(example)
+        if isinstance(expected, dict):
+            expected = {name: member for name, member in expected.items() if name not in beyond}
+
+        assert sent == expected
+
+
+def test_example_answers_are_read(described_one, published_one):
+    """Each becomes what the method returns, and comes out of it again."""
+    returns = described_one.request.returns
+    for status, answer in published_one["responses"].items():
+        if not status.startswith("2") or returns in {bytes, type(None)}:
+            continue
+        for example in examples(answer.get("content", {})):
+            if isinstance(example, str) and described_one.name in NOT_JSON:
+                continue
+            if hasattr(returns, "from_text"):
+                read = returns.from_text(json.dumps(example))
+                assert read.jdbc or read.sql_alchemy
+                continue
+            value = decode(json.dumps(example).encode(), returns)
+
+            assert decode(encode(value), returns) == value
+            assert value not in (None, [], {}) or example in (None, [], {})
