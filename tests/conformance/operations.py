@@ -104,31 +104,26 @@ async def _requested(method, arguments):
     raise AssertionError(method)
 
 
+STAND_INS = {
+    Oauth2Callback: Oauth2Callback("code=1&state=2"),
+    CsvImportRequest: CsvImportRequest([CsvMapping("a", csv_column_name="a")]),
+    bool: True,
+    datetime: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+}
+
+
 def stand_in(name, hint):
     """A value that can be told from all others, of the parameter's type."""
     if name == "file":
         return b"a,b\n1,2\n"
-    kinds = [each for each in typing.get_args(hint) if each is not type(None)] or [hint]
-    kind = kinds[0]
-    if kind is Oauth2Callback:
-        return Oauth2Callback("code=1&state=2")
-    if kind is CsvImportRequest:
-        return CsvImportRequest([CsvMapping("a", csv_column_name="a")])
+    (kind, *_) = [each for each in typing.get_args(hint) if each is not type(None)] or [hint]
+    if kind in STAND_INS:
+        return STAND_INS[kind]
+    if kind in {str, int}:
+        return kind(sum(name.encode())) if kind is int else f"<{name}>"
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return next(iter(kind))
-    if kind is str:
-        return f"<{name}>"
-    if kind is bool:
-        return True
-    if kind is int:
-        return sum(name.encode())
-    if kind is datetime:
-        return datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    if attrs.has(kind):
-        return made(kind)
-    if typing.get_origin(hint) is list:
-        return [made(kind)]
-    raise AssertionError((name, hint))
+    return [made(kind)] if typing.get_origin(hint) is list else made(kind)
 
 
 def made(kind):
