@@ -25,6 +25,7 @@ class EventParser:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._text = ""
         self._first = True
+        self._after_cr = False
         self._size = 0
         self._data: list[str] = []
         self._event = ""
@@ -36,14 +37,15 @@ class EventParser:
         Raises:
             DecodeError: an event is larger than 16 Mi characters.
         """
-        text = self._text + self._decoder.decode(piece)
+        text = self._decoder.decode(piece)
         if self._first and text:
             self._first = False
             text = text.removeprefix("\ufeff")
-        # A CR at the end may be the first half of a CRLF.
-        held = "\r" if text.endswith("\r") else ""
-        *lines, rest = text[: len(text) - len(held)].replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        self._text = rest + held
+        if self._after_cr and text:
+            # The CR at the end of the piece before was the first half of this CRLF, or a line's end of its own.
+            text = text.removeprefix("\n")
+        self._after_cr = text.endswith("\r") or (self._after_cr and not text)
+        *lines, self._text = (self._text + text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
         if self._size + len(self._text) > _MAX_EVENT_CHARS:
             msg = f"an event of the stream is larger than {_MAX_EVENT_CHARS} characters."
             raise DecodeError(msg)

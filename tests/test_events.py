@@ -1,0 +1,199 @@
+"""Server-sent events by the WHATWG rules, and the chat stream on a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from wire import ScriptedServer, answer, reset
+
+from peaka_async import (
+    BadRequestError,
+    DecodeError,
+    OutcomeUnknownError,
+    PeakaClient,
+    PeakaTimeoutError,
+    RetryPolicy,
+    Timeouts,
+    TransportError,
+)
+from peaka_async._events import EventParser
+from peaka_async.models import AIAgentChatStreamRequestDto, ChatEvent
+
+EXAMPLES = {
+    "no space after the colon": (b'data:{"a":1}\n\n', [ChatEvent('{"a":1}')]),
+    "one space is dropped": (b"data:  x\n\n", [ChatEvent(" x")]),
+    "several lines": (b"data:a\ndata:b\n\n", [ChatEvent("a\nb")]),
+    "CRLF": (b"data:a\r\n\r\ndata:b\r\n\r\n", [ChatEvent("a"), ChatEvent("b")]),
+    "CR": (b"data:a\r\rdata:b\r\r", [ChatEvent("a"), ChatEvent("b")]),
+    "comments": (b":heartbeat\n\ndata:a\n:x\n\n", [ChatEvent("a")]),
+    "types": (b"event:end\ndata:a\n\ndata:b\n\n", [ChatEvent("a", "end"), ChatEvent("b")]),
+    "ids last": (b"id:7\ndata:a\n\ndata:b\n\n", [ChatEvent("a", id="7"), ChatEvent("b", id="7")]),
+    "an id with NUL is ignored": (b"id:a\0b\ndata:a\n\n", [ChatEvent("a")]),
+    "without data there is no event": (b"event:end\n\ndata:a\n\n", [ChatEvent("a")]),
+    "an empty line of data": (b"data\n\n", [ChatEvent("")]),
+    "unknown fields": (b"retry:5\nfoo:bar\ndata:a\n\n", [ChatEvent("a")]),
+    "a byte order mark": (b"\xef\xbb\xbfdata:a\n\n", [ChatEvent("a")]),
+    "the cut-off end": (b"data:a\n\ndata:b\n", [ChatEvent("a")]),
+    "bytes that are no UTF-8": (b"data:\xff\n\n", [ChatEvent("\ufffd")]),
+    "text": ("data:köln €\n\n".encode(), [ChatEvent("köln €")]),
+}
+
+
+@pytest.mark.parametrize(("stream", "events"), EXAMPLES.values(), ids=EXAMPLES)
+def test_the_rules(stream, events):
+    """Each rule of the standard that a server may use."""
+    assert EventParser().feed(stream) == events
+
+
+@given(st.sampled_from(sorted(EXAMPLES)), st.lists(st.integers(0, 40), max_size=8))
+def test_pieces_may_be_cut_anywhere(name, cuts):
+    """Also between CR and LF, inside of a character and after the byte order mark's first byte."""
+    stream, events = EXAMPLES[name]
+    parser, places = EventParser(), sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
+    pieces = [stream[start:end] for start, end in itertools.pairwise(places)]
+
+    assert [event for piece in pieces for event in parser.feed(piece)] == events
+
+
+def test_an_event_without_end_is_refused():
+    """It would fill the memory."""
+    parser = EventParser()
+    with pytest.raises(DecodeError, match="larger than"):
+        for _ in range(20):
+            parser.feed(b"data:" + b"x" * 1024 * 1024 + b"\n")
+
+
+@pytest.mark.parametrize(("data", "value"), [('{"a":1}', {"a": 1}), ("{", None), ("[1]", None), ("text", None)])
+def test_what_is_no_json_is_kept(data, value):
+    """The event has its text; `json` gives None."""
+    assert (ChatEvent(data).json(), ChatEvent(data).data) == (value, data)
+
+
+MESSAGE = AIAgentChatStreamRequestDto("How many?")
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def chunk(data):
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def streamed(*pieces, pause=0.0, end=True):
+    """An answer that comes in chunks."""
+
+    async def behave(exchange):
+        await exchange.read_body()
+        await exchange.send(HEAD)
+        for piece in pieces:
+            await exchange.send(chunk(piece))
+            await asyncio.sleep(pause)
+        await exchange.send(b"0\r\n\r\n" if end else b"")
+        return end
+
+    return behave
+
+
+@pytest.fixture
+async def server():
+    async with ScriptedServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def peaka(server):
+    options = {"timeout": Timeouts(total=5, attempt=0.3), "retry": RetryPolicy(backoff=0.001)}
+    async with PeakaClient("key", base_url=server.base_url, **options) as peaka:
+        yield peaka
+
+
+async def read(peaka):
+    return [event.data async for event in peaka.agent.chat_stream("p", MESSAGE)]
+
+
+async def test_a_chat_is_read_as_it_comes(server, peaka):
+    """Events come before the stream ends, and the connection is used again after it."""
+    server.script(streamed(b"data:1\n\nda", b"ta:2\n\n"), streamed(b"data:3\n\n"))
+
+    assert (await read(peaka), await read(peaka)) == (["1", "2"], ["3"])
+    assert (len(server.requests), server.connections) == (2, 1)
+    assert server.requests[0].body == b'{"message":"How many?"}'
+
+
+async def test_nothing_is_sent_before_the_iteration(server, peaka):
+    """Making the stream costs nothing."""
+    async with peaka.agent.chat_stream("p", MESSAGE):
+        pass
+
+    assert server.requests == []
+
+
+async def test_leaving_early_closes_the_connection(server, peaka):
+    """What the consumer does not want is not read, and the next call has another connection."""
+    server.script(streamed(b"data:1\n\n", b"data:2\n\n", pause=0.05))
+    async with peaka.agent.chat_stream("p", MESSAGE) as events:
+        async for event in events:
+            assert event.data == "1"
+            break
+    await server.until(lambda: server.open_connections == 0)
+    server.script(streamed(b"data:3\n\n"))
+
+    assert await read(peaka) == ["3"]
+    assert server.connections == 2
+
+
+async def test_a_long_chat_has_no_deadline_but_each_piece_has(server, peaka):
+    """A stream may last longer than any limit while pieces come, and fails when none does."""
+    server.script(streamed(*[b"data:x\n\n"] * 8, pause=0.06))
+    long = await read(peaka.with_options(timeout=Timeouts(total=0.2, attempt=0.2)))
+    server.script(streamed(b"data:x\n\n", b"", pause=0.6))
+
+    with pytest.raises(PeakaTimeoutError) as raised:
+        await read(peaka)
+    assert len(long) == 8
+    assert (raised.value.phase, raised.value.operation) == ("body", "agent.chat_stream")
+
+
+async def test_a_message_is_sent_once(server, peaka):
+    """Where no answer came nobody knows what became of it; where one broke off it is not sent again."""
+    server.script(reset(after="body"))
+    with pytest.raises(OutcomeUnknownError):
+        await read(peaka)
+    server.script(streamed(b"data:1\n\n", end=False))
+    with pytest.raises(TransportError, match="in the middle of the answer"):
+        await read(peaka)
+
+    assert len(server.requests) == 2
+
+
+async def test_an_error_is_an_error_and_429_is_retried(server, peaka):
+    """Before the stream begins everything is as with any call."""
+    server.script(answer(429, {}), streamed(b"data:1\n\n"), answer(400, {"message": "no"}))
+
+    assert await read(peaka) == ["1"]
+    with pytest.raises(BadRequestError, match="no"):
+        await read(peaka)
+
+
+async def test_the_spans_end_with_the_body(server):
+    """Both spans are as long as the stream, and neither is current while the consumer works."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    server.script(streamed(b"data:1\n\n", b"data:2\n\n", pause=0.05))
+    seen = []
+    async with PeakaClient("key", base_url=server.base_url, tracer_provider=provider) as peaka:
+        async for _ in peaka.agent.chat_stream("p", MESSAGE):
+            seen.append(len(exporter.get_finished_spans()))
+            with provider.get_tracer("app").start_as_current_span("work") as span:
+                assert span.parent is None
+
+    spans = {span.name: span for span in exporter.get_finished_spans() if span.name != "work"}
+    assert seen == [0, 1]
+    assert set(spans) == {"peaka.agent.chat_stream", "POST /ai-agent/{projectId}/chat/stream"}
+    assert all(span.end_time - span.start_time > 80_000_000 for span in spans.values())
