@@ -108,8 +108,11 @@ def error_of(request: Request[T], answer: Answer, api_key: str) -> APIError:
     fields = _described(answer, shown)
     headers = shown_headers(answer, secrets)
     hint = retry_hint(headers)
+    message = str(fields["message"])[:_MAX_MESSAGE_CHARS]
+    if answer.status == HTTPStatus.FORBIDDEN and request.partner_only:
+        message += " (this operation wants a Partner key; a Project key is refused)"
     return _error_type(answer.status, fields)(
-        str(fields["message"])[:_MAX_MESSAGE_CHARS],
+        message,
         operation=request.operation,
         status=answer.status,
         error=cast("str | None", fields["error"]),

@@ -41,10 +41,11 @@ class EventParser:
         if self._first and text:
             self._first = False
             text = text.removeprefix("\ufeff")
-        if self._after_cr and text:
+        ends_with_cr = text.endswith("\r") if text else self._after_cr
+        if self._after_cr:
             # The CR at the end of the piece before was the first half of this CRLF, or a line's end of its own.
             text = text.removeprefix("\n")
-        self._after_cr = text.endswith("\r") or (self._after_cr and not text)
+        self._after_cr = ends_with_cr
         *lines, self._text = (self._text + text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
         if self._size + len(self._text) > _MAX_EVENT_CHARS:
             msg = f"an event of the stream is larger than {_MAX_EVENT_CHARS} characters."

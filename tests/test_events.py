@@ -52,6 +52,15 @@ def test_the_rules(stream, events):
     assert EventParser().feed(stream) == events
 
 
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_pieces_may_be_single_bytes(name):
+    """A CRLF that comes in two pieces is one line's end, and two of them are two."""
+    stream, events = EXAMPLES[name]
+    parser = EventParser()
+
+    assert [event for byte in stream for event in parser.feed(bytes([byte]))] == events
+
+
 @given(st.sampled_from(sorted(EXAMPLES)), st.lists(st.integers(0, 40), max_size=8))
 def test_pieces_may_be_cut_anywhere(name, cuts):
     """Also between CR and LF, inside of a character and after the byte order mark's first byte."""
