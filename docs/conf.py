@@ -14,7 +14,14 @@ author = "The peaka-async maintainers"
 copyright = "The peaka-async maintainers"  # noqa: A001 - Sphinx's own name
 release = version = __version__
 
-extensions = ["markdown_docstrings", "myst_parser", "retry_table", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = [
+    "markdown_docstrings",
+    "myst_parser",
+    "operations_table",
+    "retry_table",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]

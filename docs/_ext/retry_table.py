@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from tables import table
 
 from peaka_async import (
     APIError,
@@ -51,19 +52,7 @@ def outcome(safety: Safety, failure: PeakaError) -> str:
 
 class RetryTable(Directive):
     def run(self) -> list[nodes.Node]:
-        table = nodes.table()
-        head, *body = rows()
-        group = nodes.tgroup(cols=len(head))
-        table += group
-        for _ in head:
-            group += nodes.colspec(colwidth=1)
-        group += nodes.thead("", self._row(head))
-        group += nodes.tbody("", *(self._row(row) for row in body))
-        return [table]
-
-    @staticmethod
-    def _row(cells: list[str]) -> nodes.row:
-        return nodes.row("", *(nodes.entry("", nodes.paragraph(text=cell)) for cell in cells))
+        return [table(rows())]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
