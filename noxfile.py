@@ -83,10 +83,11 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=THIS_PYTHON)
 def bench(session: nox.Session) -> None:
-    """Measure a full call against the same call by hand."""
+    """Measure a full call against the same call by hand, the import, and the memory that files take."""
     session.install(".[speedups]", *group("bench"))
     session.run("python", "benchmarks/call.py", *session.posargs)
     session.run("python", "benchmarks/imports.py")
+    session.run("python", "benchmarks/memory.py")
 
 
 @nox.session(python=THIS_PYTHON)
