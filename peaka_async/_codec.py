@@ -15,13 +15,14 @@ import types
 from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, date, datetime
 from types import NoneType
-from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import attrs
-import cattrs
-from cattrs.gen import make_dict_unstructure_fn, override
 
 from peaka_async._request import camel
+
+if TYPE_CHECKING:
+    import cattrs
 
 T = TypeVar("T")
 Structure = Callable[[object, Any], Any]
@@ -471,6 +472,8 @@ def _json_name(field: attrs.Attribute[Any]) -> str:
 
 
 def _unstructure_factory(kind: type, converter: cattrs.Converter) -> Callable[[object], dict[str, object]]:
+    from cattrs.gen import make_dict_unstructure_fn, override  # noqa: PLC0415 - see `_converter`
+
     attrs.resolve_types(kind, include_extras=True)
     names = {field.name: override(rename=_json_name(field)) for field in attrs.fields(kind)}
     whole = cast("Callable[[object], dict[str, object]]", make_dict_unstructure_fn(kind, converter, **names))  # type: ignore[arg-type]
@@ -488,6 +491,8 @@ def _is_attrs(kind: object) -> bool:
 @functools.cache
 def _converter() -> cattrs.Converter:
     """The converter, one rule a line."""
+    import cattrs  # noqa: PLC0415 - who imports the package and makes no call does not load it
+
     converter = cattrs.Converter(detailed_validation=False)
     converter.register_structure_hook(str, _string)
     converter.register_structure_hook(bool, _boolean)

@@ -10,13 +10,15 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TypeVar, final
+from typing import TYPE_CHECKING, TypeVar, final
 
 import attrs
-import tenacity
 
 from peaka_async._request import Content, Request, Safety
 from peaka_async.errors import APIError, PeakaError, PeakaTimeoutError, TransportError, WireProgress
+
+if TYPE_CHECKING:
+    import tenacity
 
 T = TypeVar("T")
 
@@ -254,6 +256,7 @@ class Recovery:
         sleep: Callable[[float], Awaitable[None]],
     ) -> Awaitable[T]:
         """Run `attempt` until it succeeds or the policy ends it; `decided` hears of each decision."""
+        import tenacity  # noqa: PLC0415 - needed after a first failure only
 
         def judge(state: tenacity.RetryCallState) -> bool:
             failure = state.outcome.exception() if state.outcome is not None else None
