@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from aiohttp.connector import Connection
-    from aiohttp.tracing import Trace
 
 # Servers keep idle connections for 60 s and more; one that was idle for less is rarely stale.
 _KEEPALIVE_SECONDS = 15.0
@@ -41,22 +40,6 @@ class _Request(aiohttp.ClientRequest):
             raise _ResendError(msg)
         wire.mark_sent(usable_transport(conn))
         return await super().send(conn)
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Tells the wait for a free connection from the attempt itself.
-
-    The wait is bounded by the call's deadline alone: a limit for each attempt would send those who waited longest
-    to the end of the queue. (Where a version of aiohttp names the method otherwise, the attempt's limit applies.)
-    """
-
-    async def _wait_for_available_connection(self, key: object, traces: list[Trace]) -> None:
-        wire = current_wire.get()
-        wire.phase = "pool"
-        wire.limit_until(wire.deadline)
-        await super()._wait_for_available_connection(key, traces)  # type: ignore[arg-type]
-        wire.limit_until(wire.ends(self._loop))
-        wire.phase = "connect"
 
 
 @final
@@ -81,6 +64,9 @@ class Pool:
     session: aiohttp.ClientSession
     exchanger: Exchanger | None
     """The shorter way to the server, where no proxy, no session of the application and no instrumentation is on it."""
+
+    turns: asyncio.Semaphore | None
+    """Connections that are left, first come first served; aiohttp's own queue lets those that come back overtake."""
 
     deadlines: Deadlines
     lifeline: AsyncGenerator[None, None]
@@ -122,7 +108,8 @@ class Pools:
         deadlines = Deadlines(loop)
         # The loop closes its asynchronous generators before it ends: asyncio.run leaves no socket open.
         lifeline = _closing(session, deadlines, weakref.ref(self), loop)
-        pool = self._by_loop[loop] = Pool(session, self._make_exchanger(session), deadlines, lifeline)
+        turns = asyncio.Semaphore(self._settings.limit) if self._settings.session is None else None
+        pool = self._by_loop[loop] = Pool(session, self._make_exchanger(session), turns, deadlines, lifeline)
         await anext(lifeline)
         return pool
 
@@ -136,7 +123,7 @@ class Pools:
             msg = "The given ClientSession belongs to another event loop. Nothing was sent."
             raise ConfigurationError(msg)
         session = aiohttp.ClientSession(
-            connector=_Connector(limit=settings.limit, keepalive_timeout=_KEEPALIVE_SECONDS, ssl=settings.ssl)
+            connector=aiohttp.TCPConnector(limit=settings.limit, keepalive_timeout=_KEEPALIVE_SECONDS, ssl=settings.ssl)
             if own is None
             else own.connector,
             connector_owner=own is None,

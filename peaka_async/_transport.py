@@ -428,6 +428,8 @@ class Transport:
             problem = error
         finally:
             deadlines.leave(wire)
+            if call.response is None:
+                wire.end_turn()
         # From here on outside of the handler: the foreign error, whose request holds the key, is nobody's context.
         head = wire.head
         if head is not None and head.status >= HTTPStatus.BAD_REQUEST:
@@ -462,7 +464,9 @@ class Transport:
         return checked_key(key)
 
     async def _open(self, call: _Call, wire: Wire, more: dict[str, str] | None, pool: Pool) -> Response:
-        """Send the request and read the answer's head."""
+        """Wait for a connection, send the request and read the answer's head."""
+        if pool.turns is not None:
+            await wire.take_turn(pool.turns)
         for _ in range(_MAX_STALE):
             try:
                 wire.head = response = await self._begin(call, wire, more, pool)
@@ -613,6 +617,7 @@ class ByteStream:
             return
         self._ended = True
         self._open.response.close()
+        self._open.wire.end_turn()
         request, now = self._call.request, monotonic()
         self._telemetry.ended_attempt(request, self._open.span, now - self._open.started, self._open.wire, error)
         self._telemetry.ended(request, self._call.span, now - self._started, error)

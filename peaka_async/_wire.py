@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import select
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol, final
@@ -12,7 +13,6 @@ import attrs
 from peaka_async._deadline import Deadlines, Limit
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Mapping
 
     from aiohttp.connector import Connection
@@ -55,6 +55,7 @@ class Wire(Limit):
     sent: bool = False
     transport: asyncio.BaseTransport | None = None
     head: Response | None = None
+    turns: asyncio.Semaphore | None = None
 
     def ends(self, loop: asyncio.AbstractEventLoop) -> float | None:
         """When an attempt that starts now has to end, on the loop's clock."""
@@ -63,10 +64,27 @@ class Wire(Limit):
         end = loop.time() + self.attempt_limit
         return end if self.deadline is None else min(end, self.deadline)
 
-    def limit_until(self, when: float | None) -> None:
-        """Move the attempt's limit, on the loop's clock."""
-        if self.deadlines is not None:
-            self.deadlines.move(self, when)
+    async def take_turn(self, turns: asyncio.Semaphore) -> None:
+        """Wait for a connection to be free.
+
+        The wait is bounded by the call's deadline alone: a limit for each attempt would send those who waited longest
+        to the end of the queue.
+        """
+        if turns.locked() and self.deadlines is not None:
+            self.phase = "pool"
+            self.deadlines.move(self, self.deadline)
+            await turns.acquire()
+            self.deadlines.move(self, self.ends(asyncio.get_running_loop()))
+            self.phase = "connect"
+        else:
+            await turns.acquire()
+        self.turns = turns
+
+    def end_turn(self) -> None:
+        """Let another attempt have the connection."""
+        if self.turns is not None:
+            self.turns.release()
+            self.turns = None
 
     def mark_sent(self, transport: asyncio.BaseTransport) -> None:
         """Note that from now on the server may have the request."""

@@ -157,6 +157,9 @@ class PeakaClient:
         meter_provider: MeterProvider | None = None,
         propagator: TextMapPropagator | None = None,
     ) -> None:
+        if max_connections < 1:
+            msg = "max_connections must be 1 or more."
+            raise ConfigurationError(msg)
         timeouts = _timeouts(timeout)
         base = _base(zone, base_url, allow_http=allow_http)
         settings = Settings(
