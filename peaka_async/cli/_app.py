@@ -1,0 +1,200 @@
+"""The commands. What they print for people goes through Rich, what they print for scripts is JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import webbrowser
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
+
+import attrs
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from peaka_async import ConfigurationError, Connection, PeakaClient, PeakaError
+from peaka_async.cli._connect import Plan, connect
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="peaka",
+    help="Connect data sources to Peaka. The API key comes from PEAKA_API_KEY, or is asked for.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+connections_app = typer.Typer(help="Look at connections, and delete them.", no_args_is_help=True)
+app.add_typer(connections_app, name="connections")
+
+_out, _err = Console(), Console(stderr=True)
+
+Project = Annotated[
+    str, typer.Option("--project", "-p", envvar="PEAKA_PROJECT_ID", help="The project's id.", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+def run() -> int:
+    """Run the command line."""
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except (typer.Abort, KeyboardInterrupt):
+        _err.print("Aborted.")
+        return 130
+    except typer.BadParameter as error:
+        _err.print(f"[red]{error.format_message()}[/]")
+        return 2
+    except Exception as error:
+        code = getattr(error, "exit_code", None)
+        if code is None:
+            raise
+        _err.print(f"[red]{getattr(error, 'message', error)}[/]")
+        return int(code)
+
+
+def _client() -> PeakaClient:
+    key = os.environ.get("PEAKA_API_KEY")
+    if not key:
+        if not sys.stdin.isatty():
+            _fail("There is no API key: set PEAKA_API_KEY.", code=2)
+        key = typer.prompt("API key", hide_input=True)
+    return PeakaClient(key)
+
+
+def _fail(message: str, *, code: int = 1) -> None:
+    _err.print(message, style="red", markup=False, highlight=False)
+    raise typer.Exit(code)
+
+
+def _do(work: Callable[[PeakaClient], Awaitable[T]]) -> T:
+    """Run the work with a client; an error becomes a message and an exit code."""
+
+    async def main() -> T:
+        async with _client() as peaka:
+            return await work(peaka)
+
+    message, code = "", 1
+    try:
+        return asyncio.run(main())
+    except ConfigurationError as error:
+        message, code = str(error), 2
+    except PeakaError as error:
+        message = str(error)
+    except TimeoutError:
+        message = "Nothing came back in time. The connection waits for its consent; delete it, or connect again."
+    _fail(message, code=code)
+    raise typer.Exit(code)
+
+
+def _print(connection: Connection, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(attrs.asdict(connection)) + "\n")
+        return
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, value in attrs.asdict(connection).items():
+        if value is not None:
+            table.add_row(name, str(value))
+    _out.print(table)
+
+
+@app.command(name="connect")
+def connect_command(
+    connector: Annotated[str, typer.Argument(metavar="TYPE", help="The connector: hubspot, google_analytics, …")],
+    project: Project,
+    *,
+    name: Annotated[str | None, typer.Option(help="The connection's name; the connector's if left out.")] = None,
+    client_id: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PEAKA_CLIENT_ID",
+            help="Use your own OAuth2 app. Its secret comes from PEAKA_CLIENT_SECRET, or is asked for.",
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Where the browser returns to; 0: a free port.")] = 0,
+    timeout: Annotated[float, typer.Option(min=1, help="How long to wait for the return, in seconds.")] = 300,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the consent page's URL only.")] = False,
+    paste: Annotated[bool, typer.Option("--paste", help="Ask for the URL that the browser ended at.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Open the consent page in the browser, take the return, and print the connection.
+
+    With --paste it works where the browser runs on another machine: the page that it ends at cannot be reached from
+    there, and its URL, copied from the address bar, is all that is needed.
+    """
+    secret = None
+    if client_id is not None:
+        secret = os.environ.get("PEAKA_CLIENT_SECRET") or typer.prompt("Client secret", hide_input=True, err=True)
+    plan = Plan(
+        project_id=project,
+        connector=connector,
+        name=name or connector,
+        client_id=client_id,
+        client_secret=secret,
+        port=port,
+        seconds=timeout,
+        paste=(lambda: str(typer.prompt("The URL that the browser ended at", err=True))) if paste else None,
+    )
+
+    def show(url: str) -> None:
+        opened = not (no_browser or paste) and webbrowser.open(url)
+        _err.print("Waiting for your consent in the browser." if opened else "Open this page and allow the access:")
+        _err.print(url, soft_wrap=True, markup=False, highlight=False)
+
+    _print(_do(lambda peaka: connect(peaka, plan, show)), as_json=as_json)
+
+
+@connections_app.command(name="list")
+def list_command(project: Project, *, as_json: AsJson = False) -> None:
+    """List the connections of a project."""
+    found = _do(lambda peaka: peaka.connections.list_connections(project))
+    if as_json:
+        sys.stdout.write(json.dumps([attrs.asdict(each) for each in found]) + "\n")
+        return
+    table = Table("id", "name", "type", "waits for consent")
+    for each in found:
+        table.add_row(each.id, each.name, each.type, "yes" if each.url else "")
+    _out.print(table)
+
+
+@connections_app.command(name="get")
+def get_command(
+    connection: Annotated[str, typer.Argument(metavar="ID")], project: Project, *, as_json: AsJson = False
+) -> None:
+    """Show a connection."""
+    _print(_do(lambda peaka: peaka.connections.get_connection(project, connection)), as_json=as_json)
+
+
+@connections_app.command(name="delete")
+def delete_command(
+    connection: Annotated[str, typer.Argument(metavar="ID")],
+    project: Project,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete a connection. Catalogs that use it lose their data source."""
+    if not yes:
+        typer.confirm(f"Delete connection {connection}?", abort=True, err=True)
+    _do(lambda peaka: peaka.connections.delete_connection(project, connection))
+    _err.print(f"Deleted {connection}.", markup=False, highlight=False)
+
+
+@app.command()
+def demo() -> None:
+    """Watch a connection being completed against a local Peaka, with a failure on the way."""
+    from peaka_async.cli._demo import main  # noqa: PLC0415 - it loads the emulator and the tracing SDK
+
+    asyncio.run(main())
+
+
+@app.command()
+def emulator(
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Where to listen; 0 takes a free port.")] = 8930,
+) -> None:
+    """Serve a local Peaka with an OAuth2 provider, on loopback."""
+    from peaka_async.emulator import __main__ as served  # noqa: PLC0415 - only here is it wanted
+
+    sys.argv = ["peaka emulator", "--port", str(port)]
+    raise typer.Exit(served.main())
