@@ -130,10 +130,9 @@ class Telemetry:
         It is the current span until it ends, unless the call gives control back before.
         """
         self._active.add(1, self._server)
-        span = self._tracer.start_span(f"peaka.{request.operation}")
-        if span.is_recording():
-            span.set_attributes({"peaka.operation": request.operation, "peaka.safety": request.safety.value})
-        elif not span.get_span_context().is_valid:
+        attributes = {"peaka.operation": request.operation, "peaka.safety": request.safety.value}
+        span = self._tracer.start_span(f"peaka.{request.operation}", attributes=attributes)
+        if not span.get_span_context().is_valid:
             return None
         return OperationSpan(span, current=current)
 
@@ -283,13 +282,16 @@ class AttemptSpan:
 
     def end(self, wire: Wire, error: BaseException | None) -> None:
         if self._span.is_recording():
-            if wire.peer is not None:
-                self._span.set_attributes({"network.peer.address": wire.peer[0], "network.peer.port": wire.peer[1]})
-            if wire.head is not None:
-                self._span.set_attribute("http.response.status_code", wire.head.status)
-                version = wire.head.version
-                if version is not None:
-                    self._span.set_attribute("network.protocol.version", f"{version.major}.{version.minor}")
+            found: Attributes = {}
+            peer, head = wire.peer, wire.head
+            if peer is not None:
+                found["network.peer.address"], found["network.peer.port"] = peer
+            if head is not None:
+                found["http.response.status_code"] = head.status
+                if head.version is not None:
+                    found["network.protocol.version"] = f"{head.version.major}.{head.version.minor}"
+            if found:
+                self._span.set_attributes(found)
             _mark(self._span, error)
         self._span.end()
         self.leave()
