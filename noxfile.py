@@ -83,11 +83,12 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=THIS_PYTHON)
 def bench(session: nox.Session) -> None:
-    """Measure a full call against the same call by hand, the import, and the memory that files take."""
+    """Measure calls against other clients, imports, and the memory of files: nox -s bench -- [--quick]."""
     session.install(".[speedups]", *group("bench"))
-    session.run("python", "benchmarks/call.py", *session.posargs)
     session.run("python", "benchmarks/imports.py")
     session.run("python", "benchmarks/memory.py")
+    session.run("python", "benchmarks/suite.py", *session.posargs)
+    session.run("python", "benchmarks/report.py")
 
 
 @nox.session(python=THIS_PYTHON)
