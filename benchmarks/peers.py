@@ -280,15 +280,8 @@ def generator_client(document: Path, folder: Path) -> Peer:
     Raises:
         GenerationError: it could not be generated.
     """
-    generate(
-        [
-            *"openapi-generator-cli generate --skip-validate-spec -g python --library asyncio".split(),
-            "-i",
-            str(document),
-        ]
-        + ["-o", str(folder)],
-        folder,
-    )
+    command = ["openapi-generator-cli", "generate", "--skip-validate-spec", "-g", "python", "--library", "asyncio"]
+    generate([*command, "-i", str(document), "-o", str(folder)], folder)
     client_module = importlib.import_module("openapi_client")
 
     @asynccontextmanager
