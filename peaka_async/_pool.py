@@ -62,6 +62,9 @@ class Pool:
     """What a client has under one event loop."""
 
     session: aiohttp.ClientSession
+    elsewhere: aiohttp.ClientSession
+    """The way to other hosts, which are sent no headers and cookies that are meant for the API."""
+
     exchanger: Exchanger | None
     """The shorter way to the server, where no proxy, no session of the application and no instrumentation is on it."""
 
@@ -105,11 +108,12 @@ class Pools:
             raise ConfigurationError(msg)
         self._forget_closed_loops()
         session = self._make_session()
+        elsewhere = self._make_session_for(session.connector, None)
         deadlines = Deadlines(loop)
         # The loop closes its asynchronous generators before it ends: asyncio.run leaves no socket open.
-        lifeline = _closing(session, deadlines, weakref.ref(self), loop)
+        lifeline = _closing((elsewhere, session), deadlines, weakref.ref(self), loop)
         turns = asyncio.Semaphore(self._settings.limit) if self._settings.session is None else None
-        pool = self._by_loop[loop] = Pool(session, self._make_exchanger(session), turns, deadlines, lifeline)
+        pool = self._by_loop[loop] = Pool(session, elsewhere, self._make_exchanger(session), turns, deadlines, lifeline)
         await anext(lifeline)
         return pool
 
@@ -122,11 +126,22 @@ class Pools:
         if own is not None and own.connector is not None and own.connector._loop is not asyncio.get_running_loop():  # noqa: SLF001 - `.loop` warns
             msg = "The given ClientSession belongs to another event loop. Nothing was sent."
             raise ConfigurationError(msg)
+        if own is not None:
+            return self._make_session_for(own.connector, own)
+        connector = aiohttp.TCPConnector(limit=settings.limit, keepalive_timeout=_KEEPALIVE_SECONDS, ssl=settings.ssl)
+        return self._make_session_for(connector, None, connector_owner=True)
+
+    def _make_session_for(
+        self,
+        connector: aiohttp.BaseConnector | None,
+        own: aiohttp.ClientSession | None,
+        *,
+        connector_owner: bool = False,
+    ) -> aiohttp.ClientSession:
+        settings = self._settings
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=settings.limit, keepalive_timeout=_KEEPALIVE_SECONDS, ssl=settings.ssl)
-            if own is None
-            else own.connector,
-            connector_owner=own is None,
+            connector=connector,
+            connector_owner=connector_owner,
             headers=None if own is None else own.headers,
             cookie_jar=aiohttp.DummyCookieJar() if own is None else own.cookie_jar,
             trace_configs=None if own is None else own.trace_configs,
@@ -175,7 +190,7 @@ class Pools:
 
 
 async def _closing(
-    session: aiohttp.ClientSession,
+    sessions: tuple[aiohttp.ClientSession, ...],
     deadlines: Deadlines,
     pools: weakref.ref[Pools],
     loop: asyncio.AbstractEventLoop,
@@ -186,7 +201,8 @@ async def _closing(
         owner = pools()
         if owner is not None:
             owner.forget(loop)
-        await session.close()
+        for session in sessions:
+            await session.close()
         deadlines.close()
         # A transport is closed by a callback; without this turn the loop could end before it ran.
         await asyncio.sleep(0)

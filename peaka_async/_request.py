@@ -66,7 +66,8 @@ class Request(Generic[T_co]):
     None is left out. `body` is an attrs object, a list of them or a mapping, sent as JSON, or a
     `Content`; None sends no body. `server_timeout` is the time in seconds that the server was asked
     to spend: the call's own limits are widened to exceed it. `partner_only` operations refuse Project keys.
-    `url` is an absolute URL on another host, in place of the API's: neither the key nor the trace context goes there.
+    `headers` are sent beside the client's own. `url` is an absolute URL on another host, in place of the API's:
+    neither the key nor the trace context goes there.
     """
 
     operation: str

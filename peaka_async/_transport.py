@@ -400,7 +400,7 @@ class Transport:
     async def _send_once(self, call: _Call, wire: Wire, span: AttemptSpan | None) -> Answer:
         """Add: one HTTP request within its time. Every foreign error is translated here."""
         more = None
-        if (call.span is not None or not self._own_key) and call.request.url is None:
+        if call.span is not None or not self._own_key or call.request.headers:
             more = await self._more_headers(call, span)
         loop = asyncio.get_running_loop()
         pool = self.shared.pools.get(loop) or await self.shared.pools.begin(loop)
@@ -438,7 +438,9 @@ class Transport:
 
     async def _more_headers(self, call: _Call, span: AttemptSpan | None) -> dict[str, str]:
         """The headers that are this attempt's own."""
-        headers: dict[str, str] = {}
+        headers = dict(call.request.headers)
+        if call.request.url is not None:
+            return headers
         traced = span or call.span
         if traced is not None:
             self.shared.telemetry.inject(headers, traced.context)
@@ -480,7 +482,7 @@ class Transport:
     async def _begin(self, call: _Call, wire: Wire, more: dict[str, str] | None, pool: Pool) -> Response:
         body = call.body
         if call.request.url is not None:
-            return await self._begin_elsewhere(call, call.request.url, pool)
+            return await self._begin_elsewhere(call, call.request.url, more or {}, pool)
         if pool.exchanger is not None and not isinstance(body, Content) and not is_session_replaced():
             lines = self._header_lines
             if more:
@@ -505,14 +507,14 @@ class Transport:
         )
 
     @staticmethod
-    async def _begin_elsewhere(call: _Call, url: str, pool: Pool) -> Response:
+    async def _begin_elsewhere(call: _Call, url: str, more: dict[str, str], pool: Pool) -> Response:
         """Ask another host, with nothing in the request that is meant for the API."""
         return cast(
             "Response",  # its headers are a property of a kind of its own
-            await pool.session.request(
+            await pool.elsewhere.request(
                 call.request.method,
                 URL(url, encoded=True),
-                headers={"User-Agent": _USER_AGENT, "Accept-Encoding": "identity", **call.request.headers},
+                headers={"User-Agent": _USER_AGENT, "Accept-Encoding": "identity", **more},
                 skip_auto_headers=("Accept",),
                 allow_redirects=False,
             ),

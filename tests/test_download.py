@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 
+import aiohttp
 import pytest
 from wire import ScriptedServer, answer
 
@@ -84,6 +85,19 @@ async def test_a_file_is_read_without_the_key(host, peaka):
     (seen,) = host.requests
     assert seen.target == "/bucket/part-0.csv?X-Signature=s3cret0"
     assert not {"authorization", "traceparent", "baggage", "accept"} & seen.headers.keys()
+
+
+async def test_an_own_sessions_headers_stay_with_the_api(host, api):
+    """What the application sends with each request is for the API, and not for the file's host."""
+    host.script(file())
+    async with (
+        aiohttp.ClientSession(headers={"X-Team": "blue"}, cookies={"session": "s3cret"}) as session,
+        PeakaClient("the-key", base_url=api.base_url, session=session) as peaka,
+    ):
+        await read(peaka)
+
+    assert api.requests[0].headers["x-team"] == "blue"
+    assert not {"x-team", "cookie", "authorization"} & host.requests[0].headers.keys()
 
 
 async def test_a_cut_is_resumed_where_it_was(host, api, peaka):
