@@ -87,6 +87,7 @@ def bench(session: nox.Session) -> None:
     session.install(".[speedups]", *group("bench"))
     session.run("python", "benchmarks/imports.py")
     session.run("python", "benchmarks/memory.py")
+    session.run("python", "benchmarks/layers.py")
     session.run("python", "benchmarks/suite.py", *session.posargs)
     session.run("python", "benchmarks/report.py")
 

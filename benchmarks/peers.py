@@ -183,11 +183,11 @@ class _Nowhere(SpanExporter):
         pass
 
 
-def _sampling_nothing() -> TracerProvider:
+def sampling_nothing() -> TracerProvider:
     return TracerProvider(sampler=ALWAYS_OFF)
 
 
-def _recording() -> TracerProvider:
+def recording() -> TracerProvider:
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(_Nowhere(), max_queue_size=1 << 16))
     return provider
@@ -314,8 +314,8 @@ PEERS: Mapping[str, Peer] = {
     WHOLE: whole_aiohttp,
     "httpx": by_httpx,
     OURS: _peaka(trace.NoOpTracerProvider),
-    OURS_UNSAMPLED: _peaka(_sampling_nothing),
-    OURS_RECORDED: _peaka(_recording),
+    OURS_UNSAMPLED: _peaka(sampling_nothing),
+    OURS_RECORDED: _peaka(recording),
 }
 GENERATED: Mapping[str, Callable[[Path, Path], Peer]] = {
     PYTHON_CLIENT: python_client,
