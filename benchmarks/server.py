@@ -66,13 +66,17 @@ class Static(asyncio.Protocol):
 
     def _answer(self, kind: bytes, number: bytes) -> None:
         if kind == b"slow":
-            asyncio.get_running_loop().call_later(int(number) / 1000, self.transport.write, ANSWER)
+            asyncio.get_running_loop().call_later(int(number) / 1000, self._answer_late)
         elif kind in {b"list", b"size"} or next(self.turns) % int(number):
             self.transport.write(answer_of(kind, int(number)))
         elif kind == b"busy":
             self.transport.write(BUSY)
         else:
             self.transport.abort()
+
+    def _answer_late(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(ANSWER)
 
     def _end_of_request(self) -> int | None:
         head = self.data.find(b"\r\n\r\n")
