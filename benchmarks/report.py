@@ -76,7 +76,7 @@ def plot_sweep(found: Results, loop: str) -> None:
     axes.set(xscale="log", yscale="log", xlabel="calls in flight", ylabel="CPU of a call, µs (user and system)")
     axes.set_title(f"The CPU of a call on {loop}: lower is better")
     axes.grid(visible=True, which="both", alpha=0.25)
-    axes.legend(fontsize="small", ncols=2)
+    figure.legend(loc="outside lower center", fontsize="small", ncols=3)
     save(figure, f"cpu-{loop}")
 
 
@@ -119,6 +119,7 @@ def written(found: Results) -> str:
     sections = "\n".join(
         f"## {loop}\n\nCPU of a call, {BARE} = 1\n\n{sweep_table(sweep, 'cpu')}\n\n"
         f"![CPU of a call](plots/cpu-{loop}.svg)\n\n"
+        f"Calls per second, {BARE} = 1, higher is better\n\n{sweep_table(sweep, 'rate')}\n\n"
         f"p99 of the latency, {BARE} = 1\n\n{sweep_table(sweep, 'p99')}\n\n"
         f"![latency](plots/latency-{loop}.svg)\n"
         for loop, sweep in found["sweep"].items()
@@ -140,7 +141,7 @@ better**. No client opens more than {found["max_connections"]:,} connections.
 
 ## A server with faults
 
-100 calls in flight; one answer in a hundred is 429. The share of calls that failed for the caller:
+64 calls in flight; one answer in a hundred is 429. The share of calls that failed for the caller:
 
 {table(["client", "failed"], [[name, f"{each['failed']['median']:.2%}"] for name, each in found["faulty"].items()])}
 
