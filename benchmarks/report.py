@@ -141,7 +141,8 @@ better**. No client opens more than {found["max_connections"]:,} connections.
 
 ## A server with faults
 
-64 calls in flight; one answer in a hundred is 429. The share of calls that failed for the caller:
+100 calls in flight; every hundredth answer is 429. The share of calls that failed for the caller. (peaka_async pauses all
+callers after a 429; with 100 of them coming back together the server's count can hit the same call three times.)
 
 {table(["client", "failed"], [[name, f"{each['failed']['median']:.2%}"] for name, each in found["faulty"].items()])}
 

@@ -391,8 +391,8 @@ def run(document: Path, *, quick: bool) -> Results:
         found["sweep"] = {loop: sweep(peers, static, loop, rounds, levels) for loop in LOOPS}
         found["slow"] = summary(asyncio.run(rounds_of(WITHOUT_HTTPX, base, "slow-50", 1_000, 4_000, rounds)))
         _say("1,000 in flight, answers after 50 ms", found["slow"])
-        found["faulty"] = summary(asyncio.run(rounds_of(WITHOUT_HTTPX, base, "faulty", 64, 4_000, rounds)))
-        _say("64 in flight, 1 % of the answers are 429", found["faulty"])
+        found["faulty"] = summary(asyncio.run(rounds_of(WITHOUT_HTTPX, base, "faulty", 100, 4_000, rounds)))
+        _say("100 in flight, 1 % of the answers are 429", found["faulty"])
         found["lists"] = {
             str(size): summary(asyncio.run(list_cost(base, size, rounds))) for size in LIST_SIZES[: 4 if quick else 5]
         }
