@@ -116,7 +116,7 @@ async def server():
 
 @pytest.fixture
 async def peaka(server):
-    options = {"timeout": Timeouts(total=5, attempt=0.3), "retry": RetryPolicy(backoff=0.001)}
+    options = {"timeout": Timeouts(total=5, attempt=0.5), "retry": RetryPolicy(backoff=0.001)}
     async with PeakaClient("key", base_url=server.base_url, **options) as peaka:
         yield peaka
 
@@ -158,13 +158,13 @@ async def test_leaving_early_closes_the_connection(server, peaka):
 
 async def test_a_long_chat_has_no_deadline_but_each_piece_has(server, peaka):
     """A stream may last longer than any limit while pieces come, and fails when none does."""
-    server.script(streamed(*[b"data:x\n\n"] * 8, pause=0.06))
-    long = await read(peaka.with_options(timeout=Timeouts(total=0.2, attempt=0.2)))
-    server.script(streamed(b"data:x\n\n", b"", pause=0.6))
+    server.script(streamed(*[b"data:x\n\n"] * 12, pause=0.06))
+    long = await read(peaka.with_options(timeout=Timeouts(total=0.5, attempt=0.5)))
+    server.script(streamed(b"data:x\n\n", b"", pause=1))
 
     with pytest.raises(PeakaTimeoutError) as raised:
         await read(peaka)
-    assert len(long) == 8
+    assert len(long) == 12
     assert (raised.value.phase, raised.value.operation) == ("body", "agent.chat_stream")
 
 

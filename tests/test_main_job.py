@@ -48,7 +48,7 @@ async def peaka(emulator):
         emulator.api_key,
         base_url=emulator.base_url,
         retry=RetryPolicy(backoff=0.001),
-        timeout=Timeouts(total=5, attempt=0.5),
+        timeout=Timeouts(total=10, attempt=1),
     ) as peaka:
         yield peaka
 

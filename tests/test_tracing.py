@@ -78,7 +78,7 @@ def client(server, recorded, **options):
         "pk-2f9c41d7",
         base_url=server.base_url,
         retry=SWIFT,
-        timeout=Timeouts(total=5, attempt=0.3),
+        timeout=Timeouts(total=20, attempt=1),
         tracer_provider=recorded.tracer_provider,
         meter_provider=recorded.meter_provider,
         **options,
