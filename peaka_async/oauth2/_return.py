@@ -1,0 +1,98 @@
+"""What a browser came back with: the raw query, kept byte for byte, and the few parameters that are looked at."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Self, final
+from urllib.parse import parse_qsl
+
+import attrs
+
+from peaka_async.errors import InvalidRedirect
+from peaka_async.models.connections import Oauth2Callback
+from peaka_async.oauth2._order import CALLBACK_PARAMETER
+
+_AT_MOST_ONCE = ("code", "state", "error", "iss")
+_AT_MOST_ONCE_IN_CALLBACK = (CALLBACK_PARAMETER, "connectionId", "status")
+
+_MAX_PARAMETERS = 200
+
+
+def flow_id(kind: str, handle: str) -> str:
+    """The name of a flow for stores, cookies and logs: a digest, so that none of them learns the state itself."""
+    return hashlib.sha256(f"{kind}:{handle}".encode()).hexdigest()[:40]
+
+
+@final
+@attrs.frozen(repr=False)
+class Return:
+    """A return, from the provider or from Peaka's callback."""
+
+    callback: Oauth2Callback
+    parameters: tuple[tuple[str, str], ...]
+    callback_parameters: tuple[tuple[str, str], ...]
+    """The same with every `?` taken for a `&`: Peaka's guide prints the callback as `?connectionId=…?status=…`."""
+
+    @classmethod
+    def read(cls, raw_query: str | bytes) -> Self:
+        """Read a redirect's URL or raw query.
+
+        Raises:
+            InvalidRedirect: it is empty, too large or malformed, names no flow, or names `code`, `state`, `error`,
+                `iss` or a parameter of the callback more than once.
+        """
+        callback = Oauth2Callback.from_redirect(raw_query, forward_errors=True)
+        returned = cls(
+            callback,
+            _parameters(callback.query_parameters),
+            _parameters(callback.query_parameters.replace("?", "&")),
+        )
+        returned._check()
+        return returned
+
+    @property
+    def raw(self) -> str:
+        return self.callback.query_parameters
+
+    @property
+    def digest(self) -> str:
+        """By which a second delivery of the same return is known."""
+        return hashlib.sha256(self.raw.encode()).hexdigest()
+
+    def flow_ids(self) -> list[str]:
+        """The flows that this may be the return of, the more likely one first."""
+        state, nonce = self.callback.state, self.from_peaka(CALLBACK_PARAMETER)
+        found = [flow_id("callback", nonce)] if nonce else []
+        return [*found, flow_id("state", state)] if state else found
+
+    def from_peaka(self, name: str) -> str | None:
+        """A parameter of Peaka's callback."""
+        return next((value for key, value in self.callback_parameters if key == name), None)
+
+    def _check(self) -> None:
+        if not self.flow_ids():
+            raise _invalid("it has no state, and no parameter of a callback")
+        for names, parameters in (
+            (_AT_MOST_ONCE, self.parameters),
+            (_AT_MOST_ONCE_IN_CALLBACK if self.from_peaka(CALLBACK_PARAMETER) else (), self.callback_parameters),
+        ):
+            for name in names:
+                if sum(key == name for key, _ in parameters) > 1:
+                    raise _invalid(f"it has more than one {name}")
+
+    def __repr__(self) -> str:
+        return f"Return(<{len(self.raw)} characters>)"
+
+
+def _parameters(query: str) -> tuple[tuple[str, str], ...]:
+    try:
+        return tuple(parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS))
+    except ValueError:
+        # The original error is dropped: it may show what it read.
+        pass
+    raise _invalid(f"it has more than {_MAX_PARAMETERS} parameters")
+
+
+def _invalid(problem: str) -> InvalidRedirect:
+    msg = f"This is no return that a connection can be completed with: {problem}. Nothing was sent."
+    return InvalidRedirect(msg)

@@ -1,0 +1,47 @@
+"""The connect flow's routes for aiohttp."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from peaka_async.oauth2._incoming import Incoming
+from peaka_async.oauth2._web import ACTIONS, ConnectWeb
+
+__all__ = ["connect_routes"]
+
+
+def connect_routes(connect: ConnectWeb[web.Request], *, prefix: str = "/connect") -> list[web.RouteDef]:
+    """Routes for `begin`, `return`, `forward` and `result` below the prefix.
+
+    ```python
+    app.add_routes(connect_routes(ConnectWeb(flow=flow, user_ref=user_ref, order=order, secret=secret)))
+    ```
+    """
+    below = prefix.rstrip("/")
+    return [web.route("*", f"{below}/{action}", _handler(connect, action)) for action in sorted(ACTIONS)]
+
+
+def _handler(connect: ConnectWeb[web.Request], action: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        answer = await connect.answer(action, _incoming(request), request)
+        return web.Response(status=answer.status, headers=CIMultiDict(answer.all_headers()), body=answer.body.encode())
+
+    return handle
+
+
+def _incoming(request: web.Request) -> Incoming:
+    async def read(limit: int) -> bytes | None:
+        body = b""
+        while piece := await request.content.readany():
+            body += piece
+            if len(body) > limit:
+                return None
+        return body
+
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    headers["cookie"] = "; ".join(request.headers.getall("Cookie", []))
+    query = request.rel_url.raw_query_string.encode("utf-8", "surrogateescape")
+    return Incoming(request.method, query, headers, read)

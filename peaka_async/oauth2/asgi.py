@@ -1,0 +1,86 @@
+"""The connect flow as an ASGI application: it mounts in Starlette, FastAPI and Litestar, or stands alone."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import cast, final
+
+import attrs
+
+from peaka_async.oauth2._incoming import Answer, Incoming
+from peaka_async.oauth2._web import ConnectWeb
+
+__all__ = ["AsgiRequest", "ConnectApp"]
+
+Message = MutableMapping[str, object]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+@final
+@attrs.frozen(repr=False)
+class AsgiRequest:
+    """What ASGI says of a request, for the application's own functions: `starlette.requests.Request(r.scope)`.
+
+    `receive` gives the body to the function that makes the order.
+    """
+
+    scope: MutableMapping[str, object]
+    receive: Receive
+
+
+@final
+class ConnectApp:
+    """Answers to `…/begin`, `…/return`, `…/forward` and `…/result`, wherever it is mounted.
+
+    ```python
+    app.mount("/connect", ConnectApp(ConnectWeb(flow=flow, user_ref=user_ref, order=order, secret=secret)))
+    ```
+    """
+
+    def __init__(self, connect: ConnectWeb[AsgiRequest]) -> None:
+        self._connect = connect
+
+    async def __call__(self, scope: MutableMapping[str, object], receive: Receive, send: Send) -> None:
+        """Answer a request.
+
+        Raises:
+            NotImplementedError: it is none of http; a server takes that for "no lifespan".
+        """
+        if scope["type"] != "http":
+            msg = f"ConnectApp speaks http only, not {scope['type']}."
+            raise NotImplementedError(msg)
+        # Frameworks differ in what a mount leaves of the path.
+        action = str(scope["path"]).rstrip("/").rpartition("/")[2]
+        await _send(send, await self._connect.answer(action, _incoming(scope, receive), AsgiRequest(scope, receive)))
+
+
+def _incoming(scope: MutableMapping[str, object], receive: Receive) -> Incoming:
+    async def read(limit: int) -> bytes | None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                # Half of a query must not be taken for a whole one.
+                return None
+            body += cast("bytes", message.get("body", b""))
+            more = bool(message.get("more_body"))
+            if len(body) > limit:
+                return None
+        return body
+
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in cast("Iterable[tuple[bytes, bytes]]", scope["headers"]):
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}; {value}" if name == "cookie" and name in headers else value
+    query = cast("bytes", scope.get("query_string", b""))
+    return Incoming(str(scope["method"]), query, headers, read)
+
+
+async def _send(send: Send, answer: Answer) -> None:
+    body = answer.body.encode()
+    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.all_headers()]
+    if answer.status != 204:  # noqa: PLR2004 - no content, so no length either
+        headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,191 @@
+"""An emulator, a client, two kinds of store (one on a real Redis), and what a browser keeps and sends."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import re
+import socket
+import subprocess
+from urllib.parse import parse_qsl, urlsplit
+
+import aiohttp
+import attrs
+import pytest
+from yarl import URL
+
+from peaka_async import PeakaClient, RetryPolicy, Timeouts
+from peaka_async.emulator import Emulator
+from peaka_async.oauth2 import ConnectFlow, MemoryStore, Order, OwnRedirect, RedisStore
+
+REDIRECT = "https://app.example/connect/return"
+
+
+@pytest.fixture
+async def emulator():
+    async with Emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def peaka(emulator):
+    async with PeakaClient(
+        emulator.api_key,
+        base_url=emulator.base_url,
+        retry=RetryPolicy(backoff=0.001),
+        timeout=Timeouts(total=10, attempt=5),
+    ) as peaka:
+        yield peaka
+
+
+@pytest.fixture
+def redis_port(require_program, tmp_path):
+    """A redis-server of one test alone."""
+    program = require_program("redis-server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path), "--save", "", "--appendonly", "no"]
+    with subprocess.Popen([program, *options], stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        for line in process.stdout:
+            if "Ready to accept connections" in line:
+                break
+        yield port
+        process.terminate()
+
+
+@pytest.fixture
+async def make_redis(redis_port):
+    """Clients of one Redis: one for each replica."""
+    redis = pytest.importorskip("redis.asyncio")
+    made = []
+
+    def make(**options):
+        pool = redis.BlockingConnectionPool(host="127.0.0.1", port=redis_port, max_connections=20, **options)
+        made.append(redis.Redis.from_pool(pool))
+        return made[-1]
+
+    yield make
+    for client in made:
+        await client.aclose()
+
+
+@pytest.fixture(params=["memory", "redis"])
+def store(request):
+    if request.param == "memory":
+        return MemoryStore()
+    return RedisStore(request.getfixturevalue("make_redis")())
+
+
+@pytest.fixture
+async def make_flow(peaka):
+    """ConnectFlow objects: one for each replica."""
+    made = []
+
+    def make(store=None, **options):
+        made.append(ConnectFlow(options.pop("peaka", peaka), store=store, **options))
+        return made[-1]
+
+    yield make
+    for flow in made:
+        await flow.aclose()
+
+
+@pytest.fixture
+def make_order(emulator):
+    def make(via=None, **options):
+        via = via or OwnRedirect("app", "s3cret", REDIRECT)
+        values = {"project_id": emulator.project_id, "connector": "hubspot", "name": "crm", "via": via}
+        return Order(**{**values, **options})
+
+    return make
+
+
+@pytest.fixture
+def consent(emulator):
+    """The raw query that a flow's consent ends in."""
+
+    async def consent(flow, *, allow=True):
+        return urlsplit(await emulator.consent(flow.consent_url, allow=allow)).query
+
+    return consent
+
+
+@pytest.fixture
+def posted(emulator):
+    """How often a code reached Peaka, and how often each was presented to the provider."""
+
+    def posted():
+        return (
+            sum(request.operation == "connections.oauth2_callback" for request in emulator.requests),
+            [code.presented for code in emulator.codes],
+        )
+
+    return posted
+
+
+@attrs.define
+class Page:
+    status: int
+    url: str
+    headers: object
+    text: str
+
+    @property
+    def location(self):
+        return self.headers.get("Location")
+
+    @property
+    def title(self):
+        return html.unescape(re.search("<title>(.*)</title>", self.text)[1])
+
+    def form(self):
+        """Where the page's form goes, and with what."""
+        action = re.search('<form[^>]* action="([^"]*)"', self.text)
+        fields = re.findall('<input type="hidden" name="([^"]*)" value="([^"]*)"', self.text)
+        return html.unescape(action[1]) if action else self.url, {n: html.unescape(v) for n, v in fields}
+
+
+class Browser:
+    """Keeps cookies as a browser does, and holds the Lax ones back from a POST of another site."""
+
+    def __init__(self, session, user=None):
+        self.session, self.user, self.cookies = session, user, {}
+        self.set_cookies = []
+
+    async def open(self, url, method="GET", *, cross_site=False, headers=None, **options):
+        headers = dict(headers or {})
+        if not (cross_site and method == "POST"):
+            cookies = dict(self.cookies)
+            if self.user:
+                cookies["user"] = self.user
+            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
+        async with self.session.request(
+            method, URL(url, encoded=True), headers=headers, allow_redirects=False, **options
+        ) as answer:
+            for cookie in answer.headers.getall("Set-Cookie", []):
+                self.set_cookies.append(cookie)
+                name, _, value = cookie.partition(";")[0].partition("=")
+                self.cookies[name] = value
+            return Page(answer.status, url, answer.headers, await answer.text())
+
+    async def follow(self, page):
+        return await self.open(str(URL(page.url, encoded=True).join(URL(page.location, encoded=True))))
+
+
+@pytest.fixture
+async def make_browser():
+    sessions = []
+
+    def make(user=None):
+        sessions.append(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
+        return Browser(sessions[-1], user)
+
+    yield make
+    await asyncio.gather(*(session.close() for session in sessions))
+
+
+@pytest.fixture
+def parameters():
+    """The parameters of a URL."""
+    return lambda url: dict(parse_qsl(urlsplit(url).query))

@@ -1,0 +1,644 @@
+"""The handlers on real sockets: aiohttp's routes, and the ASGI application alone and in three frameworks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import re
+import socket
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from aiohttp import web
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from peaka_async import ConfigurationError, PeakaClient, RetryPolicy, Timeouts
+from peaka_async.emulator import Emulator, Fault, Moment
+from peaka_async.oauth2 import (
+    ConnectFlow,
+    ConnectWeb,
+    ForwardedRedirect,
+    Order,
+    OwnRedirect,
+    PeakaApp,
+    RedisStore,
+    protect_access_logs,
+)
+from peaka_async.oauth2._incoming import Incoming
+from peaka_async.oauth2.aiohttp_web import connect_routes
+from peaka_async.oauth2.asgi import ConnectApp, _incoming
+
+SECRET = "a-secret-of-the-tests"
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+def cookie_of(header, name):
+    return dict(pair.strip().partition("=")[::2] for pair in header.split(";")).get(name)
+
+
+async def user_of_aiohttp(request):
+    return cookie_of(request.headers.get("Cookie", ""), "user")
+
+
+async def user_of_asgi(request):
+    headers = dict(request.scope["headers"])
+    return cookie_of(headers.get(b"cookie", b"").decode(), "user")
+
+
+class Service:
+    """An application of a partner, on a port of its own."""
+
+    def __init__(self, kind, peaka, project, **options):
+        self.kind, self.project = kind, project
+        self.variant, self.return_to = "own", None
+        self.stored = []
+        self.socket = socket.socket()
+        self.socket.bind(("127.0.0.1", 0))
+        self.origin = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.page = options.pop("page", None)
+        self.flow = ConnectFlow(peaka, on_connected=self.store, **options)
+
+    async def store(self, flow, connection):
+        self.stored.append((flow.remember["tenant"], connection.id))
+
+    def url(self, action):
+        return f"{self.origin}/connect/{action}"
+
+    async def order(self, _):
+        variants = {
+            "own": OwnRedirect("app", "s3cret", self.url("return")),
+            "peaka": PeakaApp(self.url("return")),
+            "forward": ForwardedRedirect("app", "s3cret", self.url("forward"), self.url("return")),
+        }
+        if self.variant not in variants:
+            return None
+        return Order(
+            project_id=self.project,
+            connector="hubspot",
+            name="C & <R>M",
+            via=variants[self.variant],
+            remember={"tenant": "7"},
+            return_to=self.return_to,
+        )
+
+    def connect(self, user_ref):
+        return ConnectWeb(flow=self.flow, user_ref=user_ref, order=self.order, secret=SECRET, page=self.page)
+
+    @contextlib.asynccontextmanager
+    async def running(self):
+        with contextlib.closing(self.socket):
+            async with self.flow, self.serving():
+                yield self
+
+    @contextlib.asynccontextmanager
+    async def serving(self):
+        if self.kind == "aiohttp":
+            app = web.Application()
+            app.add_routes(connect_routes(self.connect(user_of_aiohttp)))
+            runner = web.AppRunner(app)
+            await runner.setup()
+            await web.SockSite(runner, self.socket).start()
+            yield
+            await runner.cleanup()
+            return
+        uvicorn = pytest.importorskip("uvicorn")
+        app = self.asgi(ConnectApp(self.connect(user_of_asgi)))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+        task = asyncio.create_task(server.serve(sockets=[self.socket]))
+        while not server.started:
+            await asyncio.sleep(0.01)
+        yield
+        server.should_exit = True
+        await task
+
+    def asgi(self, app):
+        if self.kind == "starlette":
+            routing = pytest.importorskip("starlette.routing")
+            applications = pytest.importorskip("starlette.applications")
+            return applications.Starlette(routes=[routing.Mount("/connect", app=app)])
+        if self.kind == "fastapi":
+            fastapi = pytest.importorskip("fastapi").FastAPI()
+            fastapi.mount("/connect", app)
+            return fastapi
+        if self.kind == "litestar":
+            litestar = pytest.importorskip("litestar")
+            return litestar.Litestar(
+                route_handlers=[litestar.asgi("/connect", is_mount=True, copy_scope=True)(_function(app))]
+            )
+        return app
+
+
+def _function(app):
+    async def connect(scope: dict, receive: object, send: object) -> None:
+        await app(scope, receive, send)
+
+    connect.__annotations__ = litestar_annotations()
+    return connect
+
+
+def litestar_annotations():
+    types = pytest.importorskip("litestar.types")
+    return {"scope": types.Scope, "receive": types.Receive, "send": types.Send, "return": None}
+
+
+KINDS = ["aiohttp", "asgi", "starlette", "fastapi", "litestar"]
+
+
+@pytest.fixture
+async def make_service(peaka, emulator):
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def make(kind="aiohttp", **options):
+            options = {"peaka": peaka, "project": emulator.project_id, **options}
+            options.setdefault("peaka_callback", f"{emulator.origin}/oauth2/callback")
+            return await stack.enter_async_context(Service(kind, **options).running())
+
+        yield make
+
+
+everywhere = pytest.mark.parametrize("service", KINDS, indirect=True)
+
+
+@pytest.fixture(params=KINDS[:2])
+async def service(request, make_service):
+    return await make_service(request.param)
+
+
+@pytest.fixture
+async def alice(make_browser):
+    return make_browser("alice")
+
+
+async def consented(browser, service, emulator, *, allow=True):
+    """Begin, consent, and the URL that the browser is sent to."""
+    begun = await browser.open(service.url("begin"), "POST")
+    assert begun.status == 303
+    return await emulator.consent(begun.location, allow=allow)
+
+
+@everywhere
+async def test_from_button_to_connection(service, alice, emulator):
+    """A person clicks the button, allows, comes back, and sees the connection; a reload shows it again."""
+    begun = await alice.open(service.url("begin"), "POST")
+    redirect = await emulator.consent(begun.location)
+    returned = await alice.open(redirect)
+    result = await alice.follow(returned)
+    again = await alice.follow(await alice.open(redirect))
+
+    (connection,) = emulator.connections()
+    assert (begun.status, returned.status, result.status, connection.active) == (303, 303, 200, True)
+    assert (result.title, again.title) == ("Connected", "Connected")
+    assert "C &amp; &lt;R&gt;M is connected" in result.text
+    assert service.stored == [("7", connection.id)]
+    assert [code.presented for code in emulator.codes] == [1]
+    assert "code=" not in result.url
+    for page in (begun, returned, result):
+        assert page.headers.getall("Cache-Control") == ["no-store"]
+        assert page.headers.getall("Referrer-Policy") == ["no-referrer"]
+    assert "default-src 'none'" in result.headers["Content-Security-Policy"]
+
+
+@everywhere
+async def test_the_query_reaches_peaka_byte_for_byte(service, alice, emulator):
+    """The frameworks' parsed forms are not used."""
+    redirect = await consented(alice, service, emulator) + "&scope=a+b%2fc%7E~&x&realm%49d=1"
+    await alice.open(redirect)
+
+    assert json.loads(emulator.requests[-1].body) == {"queryParameters": urlsplit(redirect).query}
+
+
+async def test_the_cookie(service, alice):
+    """One for each flow, for this host alone, signed, out of reach of scripts and of other sites' posts."""
+    await alice.open(service.url("begin"), "POST")
+    await alice.open(service.url("begin"))
+
+    assert len(alice.cookies) == 2
+    for cookie in alice.set_cookies:
+        name = re.match(r"__Host-peaka-connect-[0-9a-f]{16}=[0-9a-f]{40}\.[\w-]{43};", cookie)
+        assert name
+        assert set(cookie.split("; ")[1:]) == {"Max-Age=1800", "Path=/", "Secure", "HttpOnly", "SameSite=Lax"}
+
+
+async def test_many_flows_of_one_browser(service, alice, emulator):
+    """Ten cookies are kept: the oldest go, the newest flow works, and heads of requests stay small."""
+    for _ in range(14):
+        redirect = await consented(alice, service, emulator)
+        alice.cookies = {name: value for name, value in alice.cookies.items() if value}
+
+    assert len(alice.cookies) == 10
+    assert (await alice.follow(await alice.open(redirect))).title == "Connected"
+
+
+@everywhere
+async def test_another_browser_completes_nothing(service, alice, make_browser, emulator):
+    """Neither another user's, nor the same user's, nor one with a cookie of another flow or a forged one."""
+    mallory = make_browser("mallory")
+    redirect = await consented(alice, service, emulator)
+    other = make_browser("alice")
+    name, value = next(iter(alice.cookies.items()))
+    await other.open(service.url("begin"), "POST")
+    pages = [await mallory.open(redirect), await other.open(redirect)]
+    mallory.cookies = dict(alice.cookies)
+    pages.append(await mallory.open(redirect))
+    other_value = next(iter(other.cookies.values()))
+    for forged in (value[:-2], other_value, value.partition(".")[0], "", ".", "ü"):
+        other.cookies = {name: forged}
+        pages.append(await other.open(redirect))
+
+    assert [page.status for page in pages] == [403] * len(pages)
+    assert [code.presented for code in emulator.codes] == [0]
+    assert (await alice.open(redirect)).status == 303
+
+
+async def test_the_result_is_shown_to_its_browser_only(service, alice, make_browser, emulator):
+    """Its URL is no secret."""
+    returned = await alice.open(await consented(alice, service, emulator))
+    strangers = [make_browser("mallory"), make_browser("alice"), make_browser()]
+
+    pages = [await stranger.follow(returned) for stranger in strangers]
+
+    assert [page.status for page in pages] == [403, 403, 401]
+    assert (await alice.open(service.url("result"))).status == 403
+
+
+async def test_an_attackers_return_is_not_adopted(service, alice, make_browser, emulator):
+    """An attacker's finished consent, opened in a victim's browser by link, by image or by form, changes nothing."""
+    mallory = make_browser("mallory")
+    redirect = await consented(mallory, service, emulator)
+    query = urlsplit(redirect).query
+    await alice.open(service.url("begin"), "POST")
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    reentry = f"peaka_return={query.encode().hex()}"
+    pages = [
+        await alice.open(redirect),
+        await alice.open(service.url("return"), "POST", cross_site=True, data=reentry, headers=form),
+        await alice.open(service.url("return"), "POST", data=reentry, headers=form),
+    ]
+
+    assert [page.status for page in pages] == [403, 401, 403]
+    assert [code.presented for code in emulator.codes] == [0]
+
+
+@everywhere
+async def test_head_and_prefetch_do_nothing(service, alice, emulator):
+    """They neither begin nor complete a flow."""
+    purposes = [{"Sec-Purpose": "prefetch;prerender"}, {"Purpose": "prefetch"}, {"X-Moz": "prefetch"}]
+    begin = [await alice.open(service.url("begin"), headers=headers) for headers in purposes]
+    head = await alice.open(service.url("begin"), "HEAD")
+    before = len(emulator.connections())
+    redirect = await consented(alice, service, emulator)
+    returns = [await alice.open(redirect, headers=headers) for headers in purposes]
+    head_of_return = await alice.open(redirect, "HEAD")
+
+    assert ([page.status for page in begin + returns], before) == ([503] * 6, 0)
+    assert (head.status, head_of_return.status) == (204, 204)
+    assert [code.presented for code in emulator.codes] == [0]
+    assert (await alice.open(redirect)).status == 303
+
+
+@everywhere
+async def test_other_methods_and_paths(service, alice):
+    """Are answered as HTTP wants."""
+    page = await alice.open(service.url("return"), "PUT")
+    result = await alice.open(service.url("result"), "POST")
+
+    assert (page.status, page.headers["Allow"]) == (405, "GET, POST")
+    assert (result.status, (await alice.open(service.url("other"))).status) == (405, 404)
+
+
+async def test_a_refusal(service, alice, emulator):
+    """Who denies sees that nothing was connected, and what the provider wrote is not shown."""
+    redirect = await consented(alice, service, emulator, allow=False)
+    returned = await alice.open(redirect)
+    result = await alice.follow(returned)
+
+    assert (returned.status, result.status, result.title) == (303, 200, "Not connected")
+    assert "The user denied the request" not in result.text
+    assert service.stored == []
+
+
+async def test_return_to(service, alice, emulator):
+    """A success leads back into the application, to the path that was remembered."""
+    service.return_to = "/settings?tab=data"
+    redirect = await consented(alice, service, emulator) + "&return_to=https://evil.example"
+    returned = await alice.open(redirect)
+
+    assert (returned.status, returned.location) == (303, "/settings?tab=data")
+
+
+async def test_a_double_click(service, alice, emulator):
+    """Two returns at the same moment lead to the same place; one was sent."""
+    redirect = await consented(alice, service, emulator)
+    emulator.faults.add("connections.oauth2_callback", Fault.slow(0.1))
+    first, second = await asyncio.gather(alice.open(redirect), alice.open(redirect))
+
+    assert first.location == second.location
+    assert (len(service.stored), [code.presented for code in emulator.codes]) == (1, [1])
+
+
+async def test_a_browser_that_goes_away(service, alice, emulator):
+    """It disconnects in the middle; the connection is made and stored, and a reload shows it."""
+    redirect = await consented(alice, service, emulator)
+    emulator.faults.add("connections.oauth2_callback", Fault.slow(0.2))
+    first = asyncio.create_task(alice.open(redirect))
+    await asyncio.sleep(0.05)
+    first.cancel()
+    result = await alice.follow(await alice.open(redirect))
+
+    assert (result.title, len(service.stored)) == ("Connected", 1)
+    assert [code.presented for code in emulator.codes] == [1]
+
+
+async def test_an_unknown_outcome(service, alice, emulator):
+    """The answer was lost: the result page asks Peaka, and tells what it says."""
+    emulator.faults.add("connections.oauth2_callback", Fault.cut(Moment.AFTER_WORK))
+    result = await alice.follow(await alice.open(await consented(alice, service, emulator)))
+    emulator.faults.add("connections.oauth2_callback", Fault.cut(Moment.BEFORE_WORK))
+    redirect = await consented(alice, service, emulator)
+    uncertain = await alice.follow(await alice.open(redirect))
+    again = await alice.follow(await alice.open(redirect))
+
+    assert (result.title, uncertain.title, again.title) == ("Connected", "Not yet certain", "Not yet certain")
+    assert [code.presented for code in emulator.codes] == [1, 0]
+
+
+async def test_sign_in_first(service, make_browser, alice, emulator):
+    """Without a user nothing begins; a return that comes signed out can be delivered again after the sign-in."""
+    nobody = make_browser()
+    begun = await nobody.open(service.url("begin"), "POST")
+    redirect = await consented(alice, service, emulator)
+    alice.user = None
+    signed_out = await alice.open(redirect)
+    alice.user = "alice"
+
+    assert (begun.status, signed_out.status, (await alice.open(redirect)).status) == (401, 401, 303)
+
+
+async def test_what_is_not_offered(service, alice, emulator):
+    """The application decides what can be connected, and other sites begin nothing."""
+    cross = await alice.open(service.url("begin"), "POST", headers={"Sec-Fetch-Site": "cross-site"})
+    service.variant = None
+
+    assert ((await alice.open(service.url("begin"), "POST")).status, cross.status) == (404, 403)
+    assert emulator.connections() == []
+
+
+async def test_peaka_refuses_to_begin(service, alice, emulator):
+    """An error of Peaka is a page, without its text."""
+    emulator.faults.add("connections.create_connection", Fault.answer(400, b'{"message": "routes: /internal"}'))
+    page = await alice.open(service.url("begin"), "POST")
+
+    assert (page.status, page.title, "/internal" in page.text) == (502, "The connection failed", False)
+
+
+async def test_peakas_own_callback(service, alice, make_browser, emulator):
+    """Peaka takes the redirect, and the browser that began comes back from there."""
+    service.variant = "peaka"
+    redirect = await consented(alice, service, emulator)
+    at_peaka = await make_browser().open(redirect)
+    stranger = await make_browser("mallory").follow(at_peaka)
+    result = await alice.follow(await alice.follow(at_peaka))
+
+    assert (stranger.status, result.title) == (403, "Connected")
+
+
+async def test_a_forwarded_redirect(service, alice, make_browser, emulator):
+    """Forwarded by 307 with the raw query, once, and only for the browser that began."""
+    service.variant = "forward"
+    redirect = await consented(alice, service, emulator)
+    stranger = await make_browser("mallory").open(redirect)
+    forwarded = await alice.open(redirect)
+    second = await alice.follow(await alice.open(redirect))
+    result = await alice.follow(await alice.follow(await alice.follow(forwarded)))
+    third = await alice.follow(await alice.open(redirect))
+
+    assert (stranger.status, forwarded.status) == (403, 307)
+    assert forwarded.location == f"{emulator.origin}/oauth2/callback?{urlsplit(redirect).query}"
+    assert (second.title, result.title, third.title) == ("Not yet certain", "Connected", "Connected")
+    assert [code.presented for code in emulator.codes] == [1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("variant", ["own", "forward"])
+async def test_form_post(make_service, make_browser, kind, variant):
+    """The provider's site posts the answer, the browser keeps its cookies; a page of this origin posts it again."""
+    async with (
+        Emulator(response_mode="form_post") as emulator,
+        PeakaClient(emulator.api_key, base_url=emulator.base_url) as peaka,
+    ):
+        options = {"peaka": peaka, "project": emulator.project_id}
+        service = await make_service(kind, **options, peaka_callback=f"{emulator.origin}/oauth2/callback")
+        service.variant = variant
+        alice = make_browser("alice")
+        redirect = urlsplit(await consented(alice, service, emulator))
+        url, body = f"{redirect.scheme}://{redirect.netloc}{redirect.path}", redirect.query + "&x=a+b%2fc~"
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        page = await alice.open(url, "POST", cross_site=True, data=body, headers=form)
+        action, fields = page.form()
+        stranger = await make_browser("mallory").open(action, "POST", data=fields)
+        returned = await alice.open(action, "POST", data=fields)
+        result = returned
+        while result.location:
+            result = await alice.follow(result)
+
+        assert (page.status, stranger.status, returned.status, action) == (200, 403, 303, url)
+        assert urlsplit(redirect.geturl()).query not in page.text
+        assert result.title == "Connected"
+        assert [code.presented for code in emulator.codes] == [1]
+        if variant == "own":
+            assert json.loads(emulator.requests[-1].body) == {"queryParameters": body}
+
+
+async def test_a_post_that_is_no_form(service, alice):
+    """Or too large a one."""
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    url = service.url("return")
+    other = await alice.open(url, "POST", json={"state": "x"})
+    large = await alice.open(url, "POST", data=b"state=" + b"x" * 300_000, headers=form)
+    empty = await alice.open(url, "POST", data=b"peaka_return=", headers=form)
+    malformed = await alice.open(url, "POST", data=b"peaka_return=ff", headers=form)
+    script = await alice.open(url, "POST", data=b"state=<script>alert(1)</script>", headers=form)
+
+    assert (other.status, large.status, empty.status, malformed.status) == (415, 413, 200, 400)
+    assert "alert(1)" not in script.text
+
+
+@pytest.mark.parametrize("query", ["", "?", "?state=x", "?code=x", "?state=x&state=y&code=z", "?x=%ff&state=%ff"])
+async def test_returns_of_nothing(service, alice, query):
+    """What belongs to no flow is refused with a page."""
+    page = await alice.open(service.url("return") + query)
+
+    assert page.status in {400, 403}
+    assert page.title == "This link cannot be used"
+
+
+async def test_without_peaka(make_service, alice, emulator):
+    """Nothing was sent: the page says so, and a reload completes the flow."""
+    options = {"retry": RetryPolicy(attempts=1), "timeout": Timeouts(total=1)}
+    async with PeakaClient(emulator.api_key, base_url=emulator.base_url, **options) as peaka:
+        service = await make_service(peaka=peaka)
+        redirect = await consented(alice, service, emulator)
+        emulator.faults.add("connections.oauth2_callback", Fault.answer(429))
+        page = await alice.open(redirect)
+
+        assert (page.status, page.title) == (503, "Not reachable for the moment")
+        assert (await alice.follow(await alice.open(redirect))).title == "Connected"
+
+
+async def test_what_a_page_leaves_out_is_logged(make_service, alice, emulator, caplog):
+    """The operator learns what happened, in one line, without code and state."""
+    service = await make_service()
+    caplog.set_level(logging.INFO, "peaka_async.oauth2")
+    redirect = await consented(alice, service, emulator)
+    await alice.follow(await alice.open(redirect.replace("code=", "error=x%0AERROR+forged&code=")))
+
+    (record,) = [record for record in caplog.records if record.name == "peaka_async.oauth2"]
+    text = record.getMessage()
+    assert "A connect flow was denied: AuthorizationDenied(" in text
+    assert "\n" not in text
+    assert [value for _, value in parse_qsl(urlsplit(redirect).query) if value in text] == []
+
+
+async def test_pages_of_the_application(make_service, alice, emulator):
+    """It gets what there is to tell, and its own request."""
+    seen = []
+
+    async def page(request, notice):
+        seen.append((request.path, notice.kind, notice.connection and notice.connection.id))
+        return f"<title>mine: {notice.title}</title>"
+
+    service = await make_service(page=page)
+    result = await alice.follow(await alice.open(await consented(alice, service, emulator)))
+
+    (connection,) = emulator.connections()
+    assert (result.title, seen) == ("mine: Connected", [("/connect/result", "connected", connection.id)])
+    assert result.headers["Cache-Control"] == "no-store"
+
+
+async def test_replicas_share_what_is_pending(make_service, alice, emulator, make_redis):
+    """Begun at one service, returned to another of another framework."""
+    first, second = [await make_service(kind, store=RedisStore(make_redis())) for kind in ("aiohttp", "asgi")]
+    redirect = (await consented(alice, first, emulator)).replace(first.origin, second.origin)
+    result = await alice.follow(await alice.open(redirect))
+
+    assert (result.title, first.stored, len(second.stored)) == ("Connected", [], 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_trace_runs_from_the_request_to_peaka(make_service, alice, emulator, kind):
+    """The spans of the call are children of the incoming request's, and Peaka gets the same trace."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    async with PeakaClient(emulator.api_key, base_url=emulator.base_url, tracer_provider=provider) as peaka:
+        service = await make_service(kind, peaka=peaka)
+        redirect = await consented(alice, service, emulator)
+        exporter.clear()
+        await alice.open(redirect, headers={"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"})
+
+    spans = exporter.get_finished_spans()
+    operation = next(span for span in spans if span.name == "peaka.connections.oauth2_callback")
+    assert {f"{span.context.trace_id:032x}" for span in spans} == {TRACE}
+    assert f"{operation.parent.span_id:016x}" == "b7ad6b7169203331"
+    assert TRACE in emulator.requests[-1].headers["traceparent"]
+    provider.shutdown()
+
+
+@pytest.mark.parametrize("kind", ["aiohttp", "asgi"])
+async def test_access_logs_hold_no_code(make_service, alice, emulator, kind, caplog):
+    """Neither aiohttp's nor uvicorn's, and the request is logged still."""
+    for name in ("aiohttp.access", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        before = list(logger.filters)
+        protect_access_logs(name)
+        protect_access_logs(name)
+        assert len(logger.filters) == len(before) + 1
+    caplog.set_level(logging.INFO)
+    service = await make_service(kind)
+    redirect = await consented(alice, service, emulator)
+    await alice.open(redirect, headers={"Referer": redirect})
+    await asyncio.sleep(0.05)
+    for name in ("aiohttp.access", "uvicorn.access"):
+        logging.getLogger(name).filters.clear()
+
+    parameters = urlsplit(redirect).query
+    records = [f"{vars(record)} {record.getMessage()}" for record in caplog.records if "access" in record.name]
+    text = "\n".join(records)
+    assert "/connect/return?[redacted]" in text
+    assert [value for pair in parameters.split("&") if (value := pair.partition("=")[2]) in text] == []
+    assert [value for _, value in parse_qsl(parameters) if value in text] == []
+
+
+@pytest.mark.parametrize("secret", ["", "short", [], ["a-secret-of-the-tests", "short"]])
+def test_a_secret_is_needed(secret):
+    """A short one protects nothing."""
+    with pytest.raises(ConfigurationError):
+        ConnectWeb(flow=None, user_ref=None, order=None, secret=secret)
+
+
+async def test_secrets_can_be_changed(make_service, alice, emulator):
+    """A cookie of the old secret is accepted while it is listed; new ones are signed with the first."""
+    service = await make_service()
+    await consented(alice, service, emulator)
+    (cookie,) = alice.cookies.values()
+    both = ConnectWeb(flow=None, user_ref=None, order=None, secret=["a-new-secret-of-them", SECRET])._cookies
+    new = ConnectWeb(flow=None, user_ref=None, order=None, secret="a-new-secret-of-them")._cookies
+
+    assert (both._is_of(cookie, cookie[:40]), new._is_of(cookie, cookie[:40])) == (True, False)
+    assert new._is_of(both._header("x", both._signer.sign("f").decode(), 1)[1].partition("=")[2].partition(";")[0], "f")
+    assert "secret" not in repr(ConnectWeb(flow=None, user_ref=None, order=None, secret=SECRET))
+
+
+def test_cookies_for_a_developers_machine():
+    """Without TLS the prefix and Secure are left out, where that is asked for."""
+    connect = ConnectWeb(flow=None, user_ref=None, order=None, secret=SECRET, insecure_cookies=True)
+    ((_, header),) = connect._cookies.headers(Incoming("GET", b"", {}, None), "f" * 40, seconds=60)
+
+    assert header.startswith("peaka-connect-ffffffffffffffff=")
+    assert header.endswith("; Max-Age=60; Path=/; HttpOnly; SameSite=Lax")
+
+
+async def test_half_a_body_is_none():
+    """A browser that goes away in the middle of a form has posted nothing."""
+    sent, body = [], [{"type": "http.request", "body": b"peaka_return=7374", "more_body": True}]
+
+    async def receive():
+        return body.pop() if body else {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+
+    app = ConnectApp(ConnectWeb(flow=None, user_ref=None, order=None, secret=SECRET))
+    headers = [(b"Content-Type", b"application/x-www-form-urlencoded")]
+    await app({"type": "http", "method": "POST", "path": "/return", "headers": headers}, receive, send)
+
+    assert sent[0]["status"] == 413
+
+
+async def test_cookies_in_several_headers():
+    """As HTTP/2 may send them."""
+    seen = []
+
+    async def user_ref(request):
+        seen.append(dict(request.scope)["path"])
+
+    connect = ConnectWeb(flow=None, user_ref=user_ref, order=None, secret=SECRET)
+    headers = [(b"cookie", b"a=1"), (b"cookie", b"b=2; c=3")]
+    incoming = _incoming({"method": "GET", "headers": headers, "query_string": b"x=%ff"}, None)
+
+    async def send(message):
+        seen.append(message.get("status"))
+
+    await ConnectApp(connect)({"type": "http", "method": "GET", "path": "/result", "headers": headers}, None, send)
+    assert incoming.cookies() == [("a", "1"), ("b", "2"), ("c", "3")]
+    assert seen == ["/result", 401, None]
+
+
+async def test_asgi_beyond_http():
+    """A server that asks for a lifespan learns that there is none."""
+    app = ConnectApp(ConnectWeb(flow=None, user_ref=None, order=None, secret=SECRET))
+    with pytest.raises(NotImplementedError):
+        await app({"type": "lifespan"}, None, None)
