@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import tarfile
 import tempfile
@@ -38,7 +37,9 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
     """Run the tests with the lowest versions that pyproject.toml allows."""
-    exact = [re.sub(r">=", "==", requirement) for requirement in PYPROJECT["project"]["dependencies"]]
+    project = PYPROJECT["project"]
+    allowed = [*project["dependencies"], *(each for extra in project["optional-dependencies"].values() for each in extra)]
+    exact = [requirement.replace(">=", "==") for requirement in allowed]
     session.install(".", *exact, *group("tests"))
     session.run("pip", "list", silent=True)
     session.run("pytest", *session.posargs)

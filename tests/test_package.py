@@ -10,7 +10,8 @@ from pathlib import Path
 import peaka_async
 
 ROOT = Path(__file__).parent.parent
-OPTIONAL = ["orjson", "uvloop", "opentelemetry.sdk", "aiohttp.web", "typer", "rich", "redis", "pandas", "pyarrow"]
+OPTIONAL = ["orjson", "uvloop", "opentelemetry.sdk", "aiohttp.web", "typer", "rich", "pandas", "pyarrow"]
+OPTIONAL += ["redis", "cryptography", "itsdangerous"]
 
 
 def fresh(code):
