@@ -11,7 +11,20 @@ async with Emulator() as emulator, PeakaClient(emulator.api_key, base_url=emulat
 from peaka_async.emulator._connections import StoredConnection
 from peaka_async.emulator._faults import Fault, Faults, Moment
 from peaka_async.emulator._keys import Project
-from peaka_async.emulator._provider import Code, Provider
+from peaka_async.emulator._provider import AuthorizationServer, Code, CodeRefused, Grant, Provider
 from peaka_async.emulator._server import Emulator, Received
 
-__all__ = ["Code", "Emulator", "Fault", "Faults", "Moment", "Project", "Provider", "Received", "StoredConnection"]
+__all__ = [
+    "AuthorizationServer",
+    "Code",
+    "CodeRefused",
+    "Emulator",
+    "Fault",
+    "Faults",
+    "Grant",
+    "Moment",
+    "Project",
+    "Provider",
+    "Received",
+    "StoredConnection",
+]

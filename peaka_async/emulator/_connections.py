@@ -54,6 +54,7 @@ class _Flow:
     connection_id: str
     project_id: str
     client_id: str
+    client_secret: str = attrs.field(repr=False)
     redirect_uri: str
     callback: str | None
     expires_at: float
@@ -134,6 +135,7 @@ class Connections:
             connection_id=stored.id,
             project_id=stored.project_id,
             client_id=str(stored.credential.get("clientId", _PEAKA_CLIENT_ID)),
+            client_secret=str(stored.credential.get("clientSecret", "")),
             redirect_uri=str(redirect or f"{self.origin}{_PEAKA_CALLBACK}"),
             callback=callback,
             expires_at=time.monotonic() + self._state_seconds,
@@ -174,7 +176,9 @@ class Connections:
 
     async def _exchange(self, flow: _Flow, code: str) -> Grant:
         try:
-            return await self._provider.exchange(code, client_id=flow.client_id, redirect_uri=flow.redirect_uri)
+            return await self._provider.exchange(
+                code, client_id=flow.client_id, client_secret=flow.client_secret, redirect_uri=flow.redirect_uri
+            )
         except CodeRefused as refused:
             if refused.revoked is not None:
                 self._destroy(refused.revoked)

@@ -29,7 +29,7 @@ class Grant:
 
 
 class CodeRefused(Exception):
-    """The provider does not take a code; `revoked` is the grant that was withdrawn for its second use."""
+    """An authorization server does not take a code; `revoked` is the grant that was withdrawn for its second use."""
 
     def __init__(self, reason: str, *, revoked: Grant | None = None) -> None:
         super().__init__(reason)
@@ -38,14 +38,18 @@ class CodeRefused(Exception):
 
 
 class AuthorizationServer(Protocol):
-    """What Peaka needs of a provider."""
+    """What Peaka needs of an OAuth2 provider: the emulator's own, or another one in its place."""
 
     def consent_url(self, *, client_id: str, redirect_uri: str, scope: str, state: str) -> str:
         """Where the customer's browser is sent."""
         ...
 
-    async def exchange(self, code: str, *, client_id: str, redirect_uri: str) -> Grant:
-        """Exchange a code; raises CodeRefused."""
+    async def exchange(self, code: str, *, client_id: str, client_secret: str, redirect_uri: str) -> Grant:
+        """Exchange a code for access.
+
+        Raises:
+            CodeRefused: the provider does not take it.
+        """
         ...
 
 
@@ -91,7 +95,7 @@ class Provider:
             query["response_mode"] = self.response_mode
         return f"{self.origin}/oauth2/authorize?{urlencode(query, quote_via=quote)}"
 
-    async def exchange(self, code: str, *, client_id: str, redirect_uri: str) -> Grant:
+    async def exchange(self, code: str, *, client_id: str, client_secret: str, redirect_uri: str) -> Grant:  # noqa: ARG002 - any secret will do
         issued = self.codes.get(code)
         if issued is None:
             reason = "The code is not known"

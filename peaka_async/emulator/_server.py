@@ -21,7 +21,7 @@ from peaka_async.emulator._connections import Connections, StoredConnection
 from peaka_async.emulator._faults import Fault, Faults, Moment
 from peaka_async.emulator._keys import Caller, Keys, Project
 from peaka_async.emulator._operation import Call, Operation, Refusal
-from peaka_async.emulator._provider import Code, Provider, ResponseMode
+from peaka_async.emulator._provider import AuthorizationServer, Code, Provider, ResponseMode
 from peaka_async.errors import ConfigurationError
 
 _PREFIX = "/api/v1"
@@ -60,13 +60,14 @@ class Emulator:
         code_seconds: how long an authorization code is valid.
         state_seconds: how long an OAuth2 flow may take.
         response_mode: how the provider delivers its answer: in a redirect, or by a form that the browser posts.
+        authorization_server: another provider, in place of the emulator's own, as of a mock server written by others.
 
     Attributes:
         api_key: a Partner key.
         project_id: a project that exists.
         project_key: a Project key of that project.
         faults: what goes wrong, by script.
-        provider: the OAuth2 provider.
+        provider: the emulator's own OAuth2 provider.
 
     Raises:
         ConfigurationError: the host is not loopback.
@@ -80,11 +81,12 @@ class Emulator:
         code_seconds: float = 600.0,
         state_seconds: float = 3600.0,
         response_mode: ResponseMode = "query",
+        authorization_server: AuthorizationServer | None = None,
     ) -> None:
         self._host, self._port = _loopback(host), port
         self._keys = Keys()
         self.provider: Provider = Provider(code_seconds=code_seconds, response_mode=response_mode)
-        self._connections = Connections(self.provider, state_seconds=state_seconds)
+        self._connections = Connections(authorization_server or self.provider, state_seconds=state_seconds)
         self._operations = self._routing_table()
         self.faults: Faults = Faults(self._operations)
         self._requests: deque[Received] = deque(maxlen=_LEDGER_LENGTH)

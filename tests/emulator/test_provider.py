@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import aiohttp
 import pytest
 
-from peaka_async import ConfigurationError
-from peaka_async.emulator import Emulator
+from peaka_async import (
+    BadRequestError,
+    ConfigurationError,
+    ConnectionRequest,
+    Oauth2Callback,
+    OAuth2Credential,
+    PeakaClient,
+)
+from peaka_async.emulator import CodeRefused, Emulator, Grant
 
 ASKED = {
     "response_type": "code",
@@ -139,3 +147,42 @@ async def test_consent_is_given_on_this_emulators_pages_only(emulator, url):
     """Another URL, or a page that turned the request down, is a typed error."""
     with pytest.raises(ConfigurationError, match="consent page"):
         await emulator.consent(url.format(origin=emulator.origin))
+
+
+class Elsewhere:
+    """Another provider: it remembers what Peaka came with."""
+
+    def __init__(self):
+        self.exchanged = []
+
+    def consent_url(self, *, client_id, redirect_uri, scope, state):
+        return f"https://provider.example/authorize?client_id={client_id}&state={state}"
+
+    async def exchange(self, code, *, client_id, client_secret, redirect_uri):
+        self.exchanged.append((code, client_id, client_secret, redirect_uri))
+        if code != "good":
+            reason = "The code is not known"
+            raise CodeRefused(reason)
+        return Grant("g-1")
+
+
+@pytest.mark.parametrize(("code", "active"), [("good", True), ("bad", False)])
+async def test_another_provider_in_its_place(code, active):
+    """Its consent page is shown, and its word decides."""
+    other = Elsewhere()
+    async with (
+        Emulator(authorization_server=other) as emulator,
+        PeakaClient(emulator.api_key, base_url=emulator.base_url) as peaka,
+    ):
+        credential = OAuth2Credential(client_id="app", client_secret="s3cret", redirect_url="https://app.example/cb")
+        pending = await peaka.connections.create_connection(
+            emulator.project_id, ConnectionRequest("crm", "hubspot", credential)
+        )
+        state = pending.url.partition("state=")[2]
+        callback = Oauth2Callback(f"code={code}&state={state}")
+        with contextlib.nullcontext() if active else pytest.raises(BadRequestError, match="oa002"):
+            await peaka.connections.oauth2_callback(emulator.project_id, callback)
+
+        (stored,) = emulator.connections()
+    assert pending.url.startswith("https://provider.example/authorize?client_id=app&")
+    assert (stored.active, other.exchanged) == (active, [(code, "app", "s3cret", "https://app.example/cb")])
