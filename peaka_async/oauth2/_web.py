@@ -138,7 +138,7 @@ class ConnectWeb(Generic[R]):
             if action == "forward":
                 return await self._forward(incoming.method, pending, raw_query, user)
             return await self._complete(pending, raw_query, user)
-        except (StateMismatch, InvalidRedirect, Replayed) as error:
+        except (StateMismatch, InvalidRedirect) as error:
             return await self._show(request, _refused(error, status=400 if isinstance(error, InvalidRedirect) else 403))
         except (TransportError, RateLimitError) as error:
             return await self._show(request, _unreachable(error))
@@ -155,8 +155,11 @@ class ConnectWeb(Generic[R]):
         location = _result_url(pending)
         try:
             await self.flow.complete(b"?" + raw_query, user_ref=user)
-        except (StateMismatch, InvalidRedirect, Replayed):
+        except (StateMismatch, InvalidRedirect):
             raise
+        except Replayed:
+            # Another code for the same state, as after a double click on the consent: what the first one made is shown.
+            pass
         except PeakaError as error:
             if nothing_sent(error):
                 raise

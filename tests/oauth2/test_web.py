@@ -340,6 +340,21 @@ async def test_a_double_click(service, alice, emulator):
     assert (len(service.stored), [code.presented for code in emulator.codes]) == (1, [1])
 
 
+async def test_a_double_click_on_the_consent(service, alice, emulator):
+    """The provider issues two codes for one state: the first is sent, and the second return shows what it made."""
+    service.return_to = "/settings"
+    begun = await alice.open(service.url("begin"), "POST")
+    first, second = [await emulator.consent(begun.location) for _ in range(2)]
+
+    returned = [await alice.open(first), await alice.open(second)]
+    result = await alice.follow(returned[1])
+
+    assert first != second
+    assert [page.status for page in returned] == [303, 303]
+    assert (returned[0].location, result.title) == ("/settings", "Connected")
+    assert [code.presented for code in emulator.codes] == [1, 0]
+
+
 async def test_a_browser_that_goes_away(service, alice, emulator):
     """It disconnects in the middle; the connection is made and stored, and a reload shows it."""
     redirect = await consented(alice, service, emulator)
