@@ -38,7 +38,10 @@ def tests(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """Run the tests with the lowest versions that pyproject.toml allows."""
     project = PYPROJECT["project"]
-    allowed = [*project["dependencies"], *(each for extra in project["optional-dependencies"].values() for each in extra)]
+    allowed = [
+        *project["dependencies"],
+        *(each for extra in project["optional-dependencies"].values() for each in extra),
+    ]
     exact = [requirement.replace(">=", "==") for requirement in allowed]
     session.install(".", *exact, *group("tests"))
     session.run("pip", "list", silent=True)
@@ -80,6 +83,30 @@ def demo(session: nox.Session) -> None:
     """Complete an OAuth2 connection against a local Peaka."""
     session.install(".[emulator]", "opentelemetry-sdk>=1.30.0")
     session.run("python", "examples/demo.py", *session.posargs)
+
+
+@nox.session(python=THIS_PYTHON)
+def example_aiohttp(session: nox.Session) -> None:
+    """Serve a web service on aiohttp whose customers connect their data: nox -s example_aiohttp -- [--port N]."""
+    _serve_example(session, "connect_aiohttp")
+
+
+@nox.session(python=THIS_PYTHON)
+def example_fastapi(session: nox.Session) -> None:
+    """Serve the same on FastAPI."""
+    _serve_example(session, "connect_fastapi")
+
+
+def _serve_example(session: nox.Session, name: str) -> None:
+    session.install(".[emulator,redis,web]", *group("examples"))
+    session.run("python", f"examples/{name}.py", *session.posargs)
+
+
+@nox.session(python=THIS_PYTHON)
+def browser(session: nox.Session) -> None:
+    """Click through the examples in a real Chromium, where there is one."""
+    session.install(".[emulator]", *group("browser"))
+    session.run("pytest", *(session.posargs or ["-q"]), "tests/browser")
 
 
 @nox.session(python=THIS_PYTHON)

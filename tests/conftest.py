@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import os
 import shutil
+import socket
+import subprocess
 from types import SimpleNamespace
 
 import aioresponses.core
@@ -42,3 +44,28 @@ def require_program():
         return path
 
     return require
+
+
+@pytest.fixture
+def find_port():
+    """Finds a port that nobody listens on."""
+
+    def find() -> int:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            return free.getsockname()[1]
+
+    return find
+
+
+@pytest.fixture
+def redis_port(require_program, find_port, tmp_path):
+    """A redis-server of one test alone."""
+    program, port = require_program("redis-server"), find_port()
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path), "--save", "", "--appendonly", "no"]
+    with subprocess.Popen([program, *options], stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        for line in process.stdout:
+            if "Ready to accept connections" in line:
+                break
+        yield port
+        process.terminate()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import html
 import re
-import socket
-import subprocess
 from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
@@ -36,22 +34,6 @@ async def peaka(emulator):
         timeout=Timeouts(total=10, attempt=5),
     ) as peaka:
         yield peaka
-
-
-@pytest.fixture
-def redis_port(require_program, tmp_path):
-    """A redis-server of one test alone."""
-    program = require_program("redis-server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path), "--save", "", "--appendonly", "no"]
-    with subprocess.Popen([program, *options], stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
-        for line in process.stdout:
-            if "Ready to accept connections" in line:
-                break
-        yield port
-        process.terminate()
 
 
 @pytest.fixture
