@@ -5,20 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Protocol, final
-from urllib.parse import parse_qs, urlsplit
 
 import attrs
 
-from peaka_async import (
-    Connection,
-    ConnectionRequest,
-    Oauth2Callback,
-    OAuth2Credential,
-    PeakaClient,
-    StateMismatch,
-    WorkFailedError,
-)
+from peaka_async import Connection, InvalidRedirect, PeakaClient, StateMismatch
 from peaka_async.cli._loopback import Loopback
+from peaka_async.oauth2 import ConnectFlow, Order, OwnRedirect, PeakaApp
+
+# Who sits at this terminal: the one who began a flow is the one who ends it.
+_USER = "terminal"
 
 
 class Show(Protocol):
@@ -51,53 +46,38 @@ async def connect(peaka: PeakaClient, plan: Plan, show: Show) -> Connection:
 
     Raises:
         AuthorizationDenied: the person or the provider said no.
-        StateMismatch: what came back belongs to another flow.
+        StateMismatch: what was pasted belongs to another flow.
         WorkFailedError: Peaka could not complete it.
         TimeoutError: nothing came back in time.
         PeakaError: a call failed.
     """
-    async with Loopback(plan.port) as loopback:
-        pending = await peaka.connections.create_connection(plan.project_id, _request(plan, loopback.url))
-        if not pending.url:
-            return pending
+    async with Loopback(plan.port) as loopback, ConnectFlow(peaka, seconds=plan.seconds) as flow:
+        pending = await flow.start(_order(plan, loopback.url), user_ref=_USER)
         # In a thread: a browser may come back only when it is closed, and the return has to be taken meanwhile.
-        shown = asyncio.create_task(asyncio.to_thread(show, pending.url))
+        shown = asyncio.create_task(asyncio.to_thread(show, str(pending.consent_url)))
         if plan.paste is not None:
             await shown
-            query = urlsplit(await asyncio.to_thread(plan.paste)).query
-        else:
-            async with asyncio.timeout(plan.seconds):
-                query = await loopback.query()
-            await shown
-    if plan.client_id is None:
-        return await _returned_by_peaka(peaka, plan, pending, query)
-    return await _returned_by_provider(peaka, plan, pending, query)
+            return await flow.complete(await asyncio.to_thread(plan.paste), user_ref=_USER)
+        async with asyncio.timeout(plan.seconds):
+            query = await _return_of(flow, loopback)
+        connection = await flow.complete(query, user_ref=_USER)
+        await shown
+        return connection
 
 
-def _request(plan: Plan, return_url: str) -> ConnectionRequest:
-    if plan.client_id is None:
-        return ConnectionRequest(plan.name, plan.connector, connection_callback=return_url)
-    credential = OAuth2Credential(client_id=plan.client_id, client_secret=plan.client_secret, redirect_url=return_url)
-    return ConnectionRequest(plan.name, plan.connector, credential)
+async def _return_of(flow: ConnectFlow, loopback: Loopback) -> str:
+    """The first return that belongs to the flow: anybody on this machine can reach the port."""
+    while True:
+        query = f"?{await loopback.query()}"
+        try:
+            await flow.find(query, user_ref=_USER)
+        except (StateMismatch, InvalidRedirect):
+            continue
+        return query
 
 
-async def _returned_by_peaka(peaka: PeakaClient, plan: Plan, pending: Connection, query: str) -> Connection:
-    """Peaka has completed it, or not; it prints the second parameter with `?` once."""
-    returned = parse_qs(query.replace("?", "&"))
-    if returned.get("connectionId") != [pending.id]:
-        msg = "what came back belongs to another connection. Nothing was changed; begin again."
-        raise StateMismatch(msg, operation="connect")
-    if returned.get("status") != ["success"]:
-        msg = "Peaka could not complete the connection: the consent was refused, or the provider failed."
-        raise WorkFailedError(msg, operation="connect")
-    return await peaka.connections.get_connection(plan.project_id, str(pending.id))
-
-
-async def _returned_by_provider(peaka: PeakaClient, plan: Plan, pending: Connection, query: str) -> Connection:
-    """The code is this machine's to post, once, and only if it belongs to this flow."""
-    callback = Oauth2Callback.from_redirect(query)
-    wanted = parse_qs(urlsplit(pending.url or "").query).get("state")
-    if wanted is not None and [callback.state] != wanted:
-        msg = "what came back belongs to another flow: its state differs. Nothing was sent; begin again."
-        raise StateMismatch(msg, operation="connect")
-    return await peaka.connections.oauth2_callback(plan.project_id, callback)
+def _order(plan: Plan, return_url: str) -> Order:
+    via: PeakaApp | OwnRedirect = PeakaApp(return_url)
+    if plan.client_id is not None:
+        via = OwnRedirect(plan.client_id, plan.client_secret or "", return_url)
+    return Order(project_id=plan.project_id, connector=plan.connector, name=plan.name, via=via)

@@ -1,4 +1,4 @@
-"""A port on this machine where a browser returns to, once."""
+"""A port on this machine where a browser returns to."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Self, final
 from aiohttp import web
 
 _PATH = "/return"
+_MAX_WAITING = 100
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>
 <body style="font: 16px/1.5 system-ui, sans-serif; max-width: 32rem; margin: 15vh auto; padding: 0 1rem">
@@ -19,17 +20,17 @@ _PAGE = """<!doctype html>
 
 @final
 class Loopback:
-    """Takes the first return that carries a query, and shows a page to whoever asks."""
+    """Takes returns that carry a query, and shows a page to whoever asks."""
 
     def __init__(self, port: int = 0) -> None:
         self._port = port
         self._runner: web.AppRunner | None = None
-        self._query: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._queries: asyncio.Queue[str] = asyncio.Queue(_MAX_WAITING)
         self.url = ""
 
     async def query(self) -> str:
-        """Wait for the return, and give its raw query."""
-        return await self._query
+        """Wait for a return, and give its raw query."""
+        return await self._queries.get()
 
     async def __aenter__(self) -> Self:
         app = web.Application()
@@ -50,8 +51,8 @@ class Loopback:
     async def _take(self, request: web.Request) -> web.Response:
         query = request.rel_url.raw_query_string
         title = "The connection is on its way" if query else "Nothing came back"
-        if query and not self._query.done():
-            self._query.set_result(query)
+        if query and not self._queries.full():
+            self._queries.put_nowait(query)
         return web.Response(
             text=_PAGE.format(title=html.escape(title)),
             content_type="text/html",

@@ -21,6 +21,8 @@ def opened(url, data=None):
         return error
 
 url = sys.argv[1]
+for stray in {strays}:
+    opened(urllib.parse.parse_qs(urllib.parse.urlsplit(url).query)["redirect_uri"][0] + stray)
 page = opened(url).read().decode()
 action = re.search(r'action="([^"]+)"', page)[1].replace("&amp;", "&")
 opened(urllib.parse.urljoin(url, action), b"decision={decision}").read()
@@ -39,9 +41,9 @@ def emulator():
 
 @pytest.fixture
 def peaka(emulator, tmp_path):
-    def peaka(*arguments, decision="allow", text="", **environment):
+    def peaka(*arguments, decision="allow", text="", strays=(), **environment):
         browser = tmp_path / f"browser-{decision}"
-        browser.write_text(BROWSER.format(python=sys.executable, decision=decision))
+        browser.write_text(BROWSER.format(python=sys.executable, decision=decision, strays=strays))
         browser.chmod(0o755)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PEAKA_")}
         return subprocess.run(  # noqa: S603
@@ -97,7 +99,14 @@ def test_pasting_another_flows_url_is_refused(peaka):
     done = peaka("connect", "hubspot", "--paste", text="http://127.0.0.1/return?code=c&state=other\n", **OWN_APP)
 
     assert done.returncode == 1
-    assert "belongs to another flow" in done.stderr
+    assert "completes no flow" in done.stderr
+
+
+def test_strangers_at_the_port_are_passed_over(peaka):
+    """What belongs to no flow, or to nothing at all, neither ends the command nor reaches Peaka."""
+    done = peaka("connect", "hubspot", "--json", strays=("?code=c&state=other", "?x=1", ""), **OWN_APP)
+
+    assert (done.returncode, json.loads(done.stdout)["type"]) == (0, "hubspot")
 
 
 def test_connections_are_listed_shown_and_deleted(peaka):
