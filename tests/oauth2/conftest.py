@@ -43,7 +43,9 @@ async def make_redis(redis_port):
     made = []
 
     def make(**options):
-        pool = redis.BlockingConnectionPool(host="127.0.0.1", port=redis_port, max_connections=20, **options)
+        pool = redis.BlockingConnectionPool(
+            host="127.0.0.1", port=redis_port, max_connections=20, timeout=300, **options
+        )
         made.append(redis.Redis.from_pool(pool))
         return made[-1]
 
