@@ -158,7 +158,8 @@ async def test_cancelling_half_of_them_leaks_nothing(serve):
     assert {type(outcome) for outcome in kept} == {Connection}
     assert len(again) == 200
     assert (limits, acquired, counter.open) == (0, 0, 0)
-    assert counter.most_open <= 50
+    # The server may accept a connection before it hears that the one in whose place it comes was closed.
+    assert counter.most_open <= 2 * 50
     assert asyncio.all_tasks() == before
 
 
