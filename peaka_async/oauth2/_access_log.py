@@ -11,9 +11,12 @@ __all__ = ["AccessLogFilter", "protect_access_logs"]
 
 _ACCESS_LOGS = ("aiohttp.access", "uvicorn.access")
 
-_QUERY = re.compile(r"""\?([^\s"'<>]*)""")
+_QUERY = re.compile(r"""(?:\?|%3F)([^\s"]*)""", re.IGNORECASE)
 _HIDDEN = "?[redacted]"
-_SECRET_NAME = re.compile(r"(code|state|token|secret|verifier|peaka_flow)\Z", re.IGNORECASE)
+_SECRET = re.compile(r"(?:^|[?&;])[^=?&;]*(?:code|state|token|secret|verifier|peaka_flow)=", re.IGNORECASE)
+
+# A URL in the query of a URL is encoded once more: a sign-in's `next` in a login page's own.
+_LEVELS = 3
 
 # What a record is made of beside the message and its arguments, and what is never text from a request.
 _OWN = frozenset(vars(logging.makeLogRecord({}))) - {"msg", "args"}
@@ -55,6 +58,9 @@ def _redacted(value: object) -> object:
 
 
 def _without_secret(found: re.Match[str]) -> str:
-    parts = re.split("[?&;]", found[1])
-    names = (unquote_plus(part.partition("=")[0]) for part in parts)
-    return _HIDDEN if any(_SECRET_NAME.search(name) for name in names) else found[0]
+    query = found[1]
+    for _ in range(_LEVELS):
+        if _SECRET.search(query):
+            return _HIDDEN
+        query = unquote_plus(query)
+    return found[0]

@@ -118,7 +118,7 @@ class ConnectFlow:
         self._peaka = peaka
         self._store: FlowStore = MemoryStore() if store is None else store
         self.seconds: float = seconds
-        self._unknown_seconds = unknown_seconds
+        self.unknown_seconds: float = unknown_seconds
         self._wait_seconds = wait_seconds
         self._on_connected = on_connected
         self._peaka_callback = peaka_callback
@@ -148,7 +148,7 @@ class ConnectFlow:
         state = _state_of(url)
         if state is None and isinstance(order.via, OwnRedirect | ForwardedRedirect):
             raise unusable("$.url", "the consent URL shows no state to know the return by")
-        own = isinstance(order.via, OwnRedirect)
+        own, forwards = isinstance(order.via, OwnRedirect), isinstance(order.via, ForwardedRedirect)
         name = flow_id("state", state or "") if own else flow_id("callback", nonce)
         flow = PendingFlow(
             id=name,
@@ -162,9 +162,9 @@ class ConnectFlow:
             consent_url=url,
             state=state,
         )
-        await self._put(Record(flow=flow, user=user_digest(name, user_ref), by_peaka=not own))
+        await self._put(Record(flow=flow, user=user_digest(name, user_ref), by_peaka=not own, forwards=forwards))
         await self._offer(name)
-        if isinstance(order.via, ForwardedRedirect):
+        if forwards:
             alias = flow_id("state", state or "")
             await self._store.put(alias, _ALIAS + name.encode(), seconds=self.seconds)
             await self._offer(alias)
@@ -239,9 +239,13 @@ class ConnectFlow:
         found = await self._find(returned, expected)
         if not found.forwards:
             raise mismatch("it is not to be forwarded")
-        if not await self._store.take(found.id):
+        if found.record.forwarded or not await self._store.take(found.id):
             raise replayed("it was forwarded before")
-        await self._put(attrs.evolve(found.record, forwarded=True))
+        try:
+            await self._put(attrs.evolve(found.record, forwarded=True))
+        except BaseException:
+            await self._reopen(found.id)
+            raise
         return f"{self._peaka_callback}?{returned.raw}"
 
     async def get(self, flow_id: str, *, user_ref: str) -> PendingFlow:
@@ -276,8 +280,8 @@ class ConnectFlow:
             NotFoundError: there is no such connection: it was not completed, or is gone.
             PeakaError: the flow ended in this error, or Peaka could not be asked.
         """
-        record = await self._load(flow.id)
-        while record is not None and self._is_being_completed(record):
+        record, until = await self._load(flow.id), time.monotonic() + self._wait_seconds
+        while record is not None and self._is_being_completed(record) and time.monotonic() < until:
             await asyncio.sleep(_LONGEST_PAUSE)
             record = await self._load(flow.id)
         if record is None:
@@ -314,7 +318,7 @@ class ConnectFlow:
         if not record.came_back and record.flow.expires_at <= now():
             raise mismatch("it took too long, and is expired")
         if record.by_peaka and not found.forwards:
-            _check_callback(record.flow, returned)
+            _check_callback(record, returned)
         return found
 
     async def _look_up(self, returned: Return) -> _Found | None:
@@ -340,12 +344,12 @@ class ConnectFlow:
         """Be the one who completes the flow, or wait for the one who does."""
         pause, until = _FIRST_PAUSE, time.monotonic() + self._wait_seconds
         while True:
-            mine = await self._store.take(name)
+            record = await self._claim(name, returned)
+            if record is not None:
+                return await self._work(record, returned)
             record = await self._load(name)
             if record is None:
                 raise mismatch("it is not known any more")
-            if mine:
-                return await self._claimed(record, returned)
             if record.query not in {None, returned.digest}:
                 raise replayed("the flow was ended by another return")
             if record.outcome is not None:
@@ -361,25 +365,46 @@ class ConnectFlow:
             return False
         return now() - record.claimed_at <= timedelta(seconds=self._wait_seconds)
 
-    async def _claimed(self, record: Record, returned: Return) -> Connection:
-        """Complete a flow; this is reached once for each, unless nothing was sent."""
-        claimed = attrs.evolve(record, query=returned.digest, claimed_at=now())
-        await self._put(claimed)
+    async def _claim(self, name: str, returned: Return) -> Record | None:
+        """The flow, claimed for this return; None where somebody else has it, or had it."""
+        if not await self._store.take(name):
+            return None
         try:
-            connection = await self._work(record, returned)
+            record = await self._load(name)
+            # A turn alone is no right: a client that lost an answer may have offered it twice.
+            if record is None or record.claimed_at is not None or record.outcome is not None:
+                return None
+            claimed = attrs.evolve(record, query=returned.digest, claimed_at=now())
+            await self._put(claimed)
+        except BaseException:
+            # Nothing was sent; where the claim was kept all the same, the turn is worth nothing.
+            await self._reopen(name)
+            raise
+        return claimed
+
+    async def _reopen(self, name: str) -> None:
+        try:
+            await self._offer(name)
+        except Exception as error:  # noqa: BLE001 - a store of any kind, and another error is on its way
+            _log.warning("Flow %s could not be opened again: %s", name, type(error).__name__)
+
+    async def _work(self, claimed: Record, returned: Return) -> Connection:
+        """Complete a flow; this is reached once for each, unless nothing was sent."""
+        try:
+            connection = await self._send(claimed, returned)
         except PeakaError as error:
             if nothing_sent(error):
-                await self._put(record)
-                await self._offer(record.flow.id)
+                await self._put(attrs.evolve(claimed, query=None, claimed_at=None))
+                await self._offer(claimed.flow.id)
                 raise
-            if is_final(error):
+            if is_final(error, by_peaka=claimed.by_peaka):
                 await self._publish(claimed, Outcome.failed(error))
                 raise
             await self._publish(claimed, Outcome())
             raise unknown() from error
         return await self._connected(claimed, connection)
 
-    async def _work(self, record: Record, returned: Return) -> Connection:
+    async def _send(self, record: Record, returned: Return) -> Connection:
         flow = record.flow
         if record.by_peaka:
             if returned.from_peaka("status") != "success":
@@ -421,7 +446,7 @@ class ConnectFlow:
     async def _put(self, record: Record) -> None:
         # Claimed without an outcome is unknown too, if the process ends now.
         settled = record.outcome is not None and record.outcome.known
-        seconds = self._unknown_seconds if record.came_back and not settled else self.seconds
+        seconds = self.unknown_seconds if record.came_back and not settled else self.seconds
         await self._store.put(record.flow.id, record.dumps(), seconds=seconds)
 
     async def _offer(self, name: str) -> None:
@@ -468,10 +493,13 @@ def _state_of(url: str) -> str | None:
     return states[0] if len(states) == 1 and states[0] else None
 
 
-def _check_callback(flow: PendingFlow, returned: Return) -> None:
-    """That Peaka's callback is about the connection that this flow created."""
-    if returned.from_peaka(CALLBACK_PARAMETER) is None or returned.from_peaka("connectionId") != flow.connection_id:
+def _check_callback(record: Record, returned: Return) -> None:
+    """That Peaka's callback is about the connection that this flow created, and comes after what it has to."""
+    connection_id = record.flow.connection_id
+    if returned.from_peaka(CALLBACK_PARAMETER) is None or returned.from_peaka("connectionId") != connection_id:
         raise mismatch("it names another connection than the one that was begun")
+    if record.forwards and not record.forwarded:
+        raise mismatch("its redirect was not forwarded yet")
 
 
 def _filled(flow: PendingFlow, connection: Connection) -> Connection:

@@ -17,7 +17,8 @@ CALLBACK_PARAMETER = "peaka_flow"
 """The query parameter of the connectionCallback by which a return is found and shown to be no forgery."""
 
 # What a browser takes for a path of this origin: no second slash, backslash or control character that it reads as one.
-_LOCAL_PATH = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
+# It is sent as it is, so what a URL has to percent-encode must be encoded already.
+_LOCAL_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -40,8 +41,8 @@ def _check_text(_: object, attribute: attrs.Attribute[str], value: str) -> None:
 
 
 def _check_path(_: object, __: object, value: str | None) -> None:
-    if value is not None and not is_local_path(value):
-        msg = "return_to must be a path of the same origin, such as /settings?tab=data."
+    if value is not None and not (isinstance(value, str) and is_local_path(value)):
+        msg = "return_to must be a path of the same origin, percent-encoded, such as /settings?tab=data."
         raise ConfigurationError(msg)
 
 

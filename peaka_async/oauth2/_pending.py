@@ -105,6 +105,9 @@ class Record:
     by_peaka: bool
     """Whether Peaka takes the provider's redirect, and so the code."""
 
+    forwards: bool = False
+    """Whether the provider's redirect comes here first, and is forwarded to Peaka."""
+
     forwarded: bool = False
     """Whether the browser of its user was sent on to Peaka's callback with the code."""
 
@@ -138,6 +141,7 @@ class Record:
                 },
                 "user": self.user,
                 "by_peaka": self.by_peaka,
+                "forwards": self.forwards,
                 "forwarded": self.forwarded,
                 "claimed_at": None if self.claimed_at is None else self.claimed_at.isoformat(),
                 "query": self.query,
@@ -153,6 +157,7 @@ class Record:
             flow=PendingFlow(**{**flow, "expires_at": datetime.fromisoformat(flow["expires_at"])}),
             user=values["user"],
             by_peaka=values["by_peaka"],
+            forwards=values["forwards"],
             forwarded=values["forwarded"],
             claimed_at=None if claimed_at is None else datetime.fromisoformat(claimed_at),
             query=values["query"],

@@ -6,6 +6,7 @@ from peaka_async.errors import (
     APIError,
     ConfigurationError,
     DecodeError,
+    NotFoundError,
     OAuth2Error,
     OutcomeUnknownError,
     PeakaError,
@@ -33,9 +34,14 @@ def nothing_sent(error: PeakaError) -> bool:
     return isinstance(error, ConfigurationError | RateLimitError)
 
 
-def is_final(error: PeakaError) -> bool:
-    """Whether it is known that there is no connection."""
+def is_final(error: PeakaError, *, by_peaka: bool) -> bool:
+    """Whether it is known that there is no connection.
+
+    Where Peaka took the code, it was only asked for the connection: that it refused to say is no outcome.
+    """
     if isinstance(error, APIError):
+        if by_peaka:
+            return isinstance(error, NotFoundError)
         return error.status in _CLIENT_ERRORS and error.status not in _TRANSIENT
     return isinstance(error, OAuth2Error | WorkFailedError) and not is_incomplete(error)
 

@@ -12,6 +12,7 @@ import attrs
 
 from peaka_async.errors import (
     AuthorizationDenied,
+    ConfigurationError,
     InvalidRedirect,
     OAuth2Error,
     OutcomeUnknownError,
@@ -62,7 +63,8 @@ class ConnectWeb(Generic[R]):
     `aiohttp_web.connect_routes` or to `asgi.ConnectApp`.
 
     A flow is bound to the user who began it, and to the browser, by a signed cookie. HEAD requests and prefetches
-    start and complete nothing. A code leaves the address bar before a page is shown for it.
+    start and complete nothing. A code leaves the address bar before what became of it is shown. What the application's
+    own functions raise passes through, `on_connected` included; the outcome is then kept as unknown.
 
     Args:
         flow: what begins and ends flows; where a connection is to be stored, give it `on_connected`.
@@ -109,7 +111,7 @@ class ConnectWeb(Generic[R]):
         if incoming.cross_site:
             return await self._show(request, _refused(None, status=403))
         user = await self.user_ref(request)
-        if user is None:
+        if not user:
             return await self._show(request, _SIGN_IN)
         order = await self.order(request)
         if order is None:
@@ -118,8 +120,9 @@ class ConnectWeb(Generic[R]):
             pending = await self.flow.start(order, user_ref=user)
         except PeakaError as error:
             return await self._show(request, _failed(None, error))
-        # It lives as long as the flow and its result.
-        cookies = self._cookies.headers(incoming, pending.id, seconds=2 * self.flow.seconds)
+        # It lives as long as the flow and its result, or the question what became of it.
+        seconds = self.flow.seconds + max(self.flow.seconds, self.flow.unknown_seconds)
+        cookies = self._cookies.headers(incoming, pending.id, seconds=seconds)
         return Answer(_SEE_OTHER, (("Location", str(pending.consent_url)), *cookies))
 
     async def _come_back(self, action: str, incoming: Incoming, request: R) -> Answer:
@@ -130,7 +133,7 @@ class ConnectWeb(Generic[R]):
                 return posted
             raw_query = posted
         user = await self.user_ref(request)
-        if user is None:
+        if not user:
             return await self._show(request, _SIGN_IN)
         try:
             pending = await self.flow.find(b"?" + raw_query, user_ref=user)
@@ -140,7 +143,7 @@ class ConnectWeb(Generic[R]):
             return await self._complete(pending, raw_query, user)
         except (StateMismatch, InvalidRedirect) as error:
             return await self._show(request, _refused(error, status=400 if isinstance(error, InvalidRedirect) else 403))
-        except (TransportError, RateLimitError) as error:
+        except (TransportError, RateLimitError, ConfigurationError) as error:
             return await self._show(request, _unreachable(error))
 
     async def _forward(self, method: str, pending: PendingFlow, raw_query: bytes, user: str) -> Answer:
@@ -169,7 +172,7 @@ class ConnectWeb(Generic[R]):
 
     async def _result(self, incoming: Incoming, request: R) -> Answer:
         user = await self.user_ref(request)
-        if user is None:
+        if not user:
             return await self._show(request, _SIGN_IN)
         name = dict(parse_qsl(incoming.raw_query.decode("latin-1"))).get("flow", "")
         try:

@@ -35,10 +35,13 @@ def _handler(connect: ConnectWeb[web.Request], action: str) -> Callable[[web.Req
 def _incoming(request: web.Request) -> Incoming:
     async def read(limit: int) -> bytes | None:
         body = b""
-        while piece := await request.content.readany():
-            body += piece
-            if len(body) > limit:
-                return None
+        try:
+            while piece := await request.content.readany():
+                body += piece
+                if len(body) > limit:
+                    return None
+        except web.RequestPayloadError:  # such as a Content-Encoding that it is not in
+            return None
         return body
 
     headers = {name.lower(): value for name, value in request.headers.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import pickle
 import random
@@ -10,6 +11,7 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 import aiohttp
+import attrs
 import pytest
 
 from peaka_async import (
@@ -277,6 +279,8 @@ async def test_what_the_application_remembers(make_flow, make_order, consent, st
         "/a\nb",
         "/\t/evil",
         "/a b",
+        "/設定",
+        "/\ud800",
     ],
 )
 def test_return_to_stays_on_the_origin(make_order, path):
@@ -297,6 +301,7 @@ def test_return_to_stays_on_the_origin(make_order, path):
         lambda: OwnRedirect("a", "s", "https://[app"),
         lambda: ForwardedRedirect("a", "", REDIRECT, DONE),
         lambda: Order(project_id="", connector="c", name="n", via=PeakaApp(DONE)),
+        lambda: Order(project_id="p", connector="c", name="n", via=PeakaApp(DONE), return_to=5),
         lambda: MemoryStore(max_flows=0),
         lambda: ConnectFlow(None, seconds=0),
     ],
@@ -648,6 +653,102 @@ async def test_a_store_that_fails_before_the_claim(make_flow, make_order, consen
 
     assert posted() == (0, [0])
     assert await flow.complete(query, user_ref=ALICE)
+
+
+@pytest.mark.parametrize("method", ["get", "put"])
+async def test_a_store_that_fails_in_the_claim(make_flow, make_order, consent, posted, method):
+    """The turn was taken and nothing was sent: the flow is open again."""
+    store = Failing(method)
+    flow = make_flow(store)
+    query = await consent(await flow.start(make_order(), user_ref=ALICE))
+    take = store.inner.take
+
+    async def taken(name):
+        store.on = True
+        return await take(name)
+
+    store.inner.take = taken
+    with pytest.raises(ConnectionError):
+        await flow.complete(query, user_ref=ALICE)
+    store.on, store.inner.take = False, take
+
+    assert posted() == (0, [0])
+    assert await flow.complete(query, user_ref=ALICE)
+    assert posted() == (1, [1])
+
+
+async def test_a_store_that_fails_in_forwarding(make_flow, make_order, consent):
+    """Nothing was forwarded, so the next delivery is."""
+    store = Failing("put")
+    flow = make_flow(store)
+    order = make_order(ForwardedRedirect("app", "s3cret", REDIRECT, DONE))
+    query = await consent(await flow.start(order, user_ref=ALICE))
+    store.on = True
+    with pytest.raises(ConnectionError):
+        await flow.forward(query, user_ref=ALICE)
+    store.on = False
+
+    assert await flow.forward(query, user_ref=ALICE)
+    with pytest.raises(Replayed):
+        await flow.forward(query, user_ref=ALICE)
+
+
+@pytest.mark.parametrize("fault", [None, Fault.cut(Moment.AFTER_WORK)], ids=["completed", "unknown"])
+async def test_a_turn_that_is_offered_twice(make_flow, make_order, consent, emulator, posted, store, fault):
+    """A store's client that repeats an offer whose answer was lost gives nobody a second try with the code."""
+    flow = make_flow(store, wait_seconds=0.1)
+    pending = await flow.start(make_order(), user_ref=ALICE)
+    query = await consent(pending)
+    if fault:
+        emulator.faults.add("connections.oauth2_callback", fault)
+    with contextlib.suppress(OutcomeUnknownError):
+        await flow.complete(query, user_ref=ALICE)
+    await store.offer(pending.id, seconds=60)
+    with contextlib.suppress(OutcomeUnknownError):
+        await flow.complete(query, user_ref=ALICE)
+
+    assert posted() == (1, [1])
+    assert (await flow.resolve(pending)).id == pending.connection_id
+
+
+async def test_a_claimer_whose_clock_is_ahead_is_not_waited_for_for_ever(make_flow, make_order, consent, monkeypatch):
+    """Replicas' clocks differ."""
+    flow = make_flow(wait_seconds=0.2)
+    pending = await flow.start(make_order(), user_ref=ALICE)
+    record = await flow._load(pending.id)
+    ahead = attrs.evolve(record, claimed_at=flow_module.now() + timedelta(hours=1))
+    await flow._put(ahead)
+
+    async with asyncio.timeout(20):
+        with pytest.raises(WorkFailedError, match="not complete"):
+            await flow.resolve(pending)
+
+
+@pytest.mark.parametrize("via", [PeakaApp(DONE), OwnApp("app", "s3cret", DONE)])
+async def test_that_peaka_does_not_say_is_no_outcome(make_flow, make_order, emulator, via):
+    """The connection is complete; a refusal to show it for now does not undo that."""
+    flow = make_flow()
+    pending = await flow.start(make_order(via), user_ref=ALICE)
+    query = await through_peaka(await emulator.consent(pending.consent_url))
+    emulator.faults.add("connections.get_connection", Fault.answer(403, b'{"message":"not now"}'))
+    with pytest.raises(OutcomeUnknownError):
+        await flow.complete(query, user_ref=ALICE)
+
+    assert (await flow.resolve(pending)).id == pending.connection_id
+
+
+async def test_a_callback_before_its_redirect_was_forwarded(make_flow, make_order, emulator):
+    """Who learned the callback's parameter from an earlier try cannot adopt what another browser consents to."""
+    flow = make_flow()
+    order = make_order(ForwardedRedirect("app", "s3cret", REDIRECT, DONE))
+    pending = await flow.start(order, user_ref=MALLORY)
+    redirect = await emulator.consent(pending.consent_url)
+    query = await through_peaka(f"{emulator.origin}/oauth2/callback?{urlsplit(redirect).query}")
+
+    with pytest.raises(StateMismatch, match="not forwarded"):
+        await flow.complete(query, user_ref=MALLORY)
+    with pytest.raises(WorkFailedError):
+        await flow.resolve(pending)
 
 
 async def test_a_store_that_fails_after_the_work(make_flow, make_order, consent, emulator, posted, caplog):

@@ -220,7 +220,7 @@ async def test_the_cookie(service, alice):
     for cookie in alice.set_cookies:
         name = re.match(r"__Host-peaka-connect-[0-9a-f]{16}=[0-9a-f]{40}\.[\w-]{43};", cookie)
         assert name
-        assert set(cookie.split("; ")[1:]) == {"Max-Age=1800", "Path=/", "Secure", "HttpOnly", "SameSite=Lax"}
+        assert set(cookie.split("; ")[1:]) == {"Max-Age=87300", "Path=/", "Secure", "HttpOnly", "SameSite=Lax"}
 
 
 async def test_many_flows_of_one_browser(service, alice, emulator):
@@ -614,6 +614,36 @@ def test_cookies_for_a_developers_machine():
 
     assert header.startswith("peaka-connect-ffffffffffffffff=")
     assert header.endswith("; Max-Age=60; Path=/; HttpOnly; SameSite=Lax")
+
+
+@pytest.mark.parametrize("service", KINDS[:2], indirect=True)
+async def test_a_body_in_no_encoding(service, alice):
+    """What says that it is compressed, and is not, is an answer and no traceback."""
+    form = {"Content-Type": "application/x-www-form-urlencoded", "Content-Encoding": "gzip"}
+    page = await alice.open(service.url("return"), "POST", data=b"code=1&state=2", headers=form)
+
+    assert page.status in {200, 413}
+    assert "Traceback" not in page.text
+
+
+async def test_a_client_that_was_closed(make_service, alice, emulator):
+    """While the service ends nothing is sent, and the return can be delivered again."""
+    async with PeakaClient(emulator.api_key, base_url=emulator.base_url) as closing:
+        service = await make_service("aiohttp", peaka=closing)
+        redirect = await consented(alice, service, emulator)
+    page = await alice.open(redirect)
+
+    assert (page.status, page.title) == (503, "Not reachable for the moment")
+    assert [code.presented for code in emulator.codes] == [0]
+
+
+@pytest.mark.parametrize("action", ["begin", "return", "result"])
+async def test_an_empty_name_is_nobody(service, make_browser, action):
+    """An application that says "" for nobody is understood."""
+    nobody = make_browser()
+    nobody.cookies["user"] = ""
+
+    assert (await nobody.open(f"{service.url(action)}?code=1&state=2")).status == 401
 
 
 async def test_half_a_body_is_none():
