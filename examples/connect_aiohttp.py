@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import logging
 
-from _service import Service, Settings, service_of
+from _service import Service, Settings, is_cross_site, service_of
 from aiohttp import web
 from aiohttp_session import get_session, new_session
 from aiohttp_session import setup as set_up_sessions
@@ -42,6 +42,7 @@ def make_app(service: Service) -> web.Application:
     connect = ConnectWeb(flow=service.flow, user_ref=user_of, order=order_of, secret=settings.secret)
     app.add_routes([*routes, *connect_routes(connect, prefix="/connect")])
     key = hashlib.sha256(settings.secret.encode()).digest()
+    # Behind https, also secure=True.
     set_up_sessions(app, EncryptedCookieStorage(key, cookie_name="session", samesite="Lax"))
     return app
 
@@ -56,13 +57,19 @@ async def home(request: web.Request) -> web.Response:
 
 @routes.post("/sign-in")
 async def sign_in(request: web.Request) -> web.Response:
+    user = str((await request.post()).get("user", ""))
+    # A page elsewhere that signs a victim in as the attacker would have the victim connect data to the attacker's.
+    if not user or is_cross_site(request.headers):
+        return web.Response(status=403)
     session = await new_session(request)
-    session["user"] = str((await request.post()).get("user", ""))
+    session["user"] = user
     return to_home()
 
 
 @routes.post("/sign-out")
 async def sign_out(request: web.Request) -> web.Response:
+    if is_cross_site(request.headers):
+        return web.Response(status=403)
     (await get_session(request)).invalidate()
     return to_home()
 

@@ -12,9 +12,9 @@ import logging
 from typing import Annotated
 
 import uvicorn
-from _service import Service, Settings, service_of
+from _service import Service, Settings, is_cross_site, service_of
 from fastapi import FastAPI, Form, Request
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.middleware.sessions import SessionMiddleware
 
 from peaka_async.oauth2 import ConnectWeb, Order, protect_access_logs
@@ -24,6 +24,7 @@ from peaka_async.oauth2.asgi import AsgiRequest, ConnectApp
 def make_app(service: Service) -> FastAPI:
     settings = service.settings
     app = FastAPI()
+    # Behind https, also https_only=True.
     app.add_middleware(SessionMiddleware, secret_key=settings.secret, same_site="lax")
 
     # The connect flow: who the user is, what the button orders, and an application below /connect.
@@ -44,12 +45,17 @@ def make_app(service: Service) -> FastAPI:
         return HTMLResponse(service.home(request.session.get("user")))
 
     @app.post("/sign-in")
-    async def sign_in(request: Request, user: Annotated[str, Form()]) -> RedirectResponse:
+    async def sign_in(request: Request, user: Annotated[str, Form(min_length=1)]) -> Response:
+        # A page elsewhere that signs a victim in as the attacker would have the victim connect data to the attacker's.
+        if is_cross_site(request.headers):
+            return Response(status_code=403)
         request.session["user"] = user
         return RedirectResponse("/", status_code=303)
 
     @app.post("/sign-out")
-    async def sign_out(request: Request) -> RedirectResponse:
+    async def sign_out(request: Request) -> Response:
+        if is_cross_site(request.headers):
+            return Response(status_code=403)
         request.session.clear()
         return RedirectResponse("/", status_code=303)
 

@@ -58,11 +58,21 @@ async def connect(peaka: PeakaClient, plan: Plan, show: Show) -> Connection:
         if plan.paste is not None:
             await shown
             return await flow.complete(await asyncio.to_thread(plan.paste), user_ref=_USER)
-        async with asyncio.timeout(plan.seconds):
-            query = await _return_of(flow, loopback)
-        connection = await flow.complete(query, user_ref=_USER)
+        returned = asyncio.create_task(_return_of(flow, loopback))
+        try:
+            async with asyncio.timeout(plan.seconds):
+                await _until(returned, shown)
+        finally:
+            returned.cancel()
+        return await flow.complete(returned.result(), user_ref=_USER)
+
+
+async def _until(returned: asyncio.Task[str], shown: asyncio.Task[None]) -> None:
+    """Wait for the return; that the page could not be shown is known at once."""
+    await asyncio.wait({returned, shown}, return_when=asyncio.FIRST_COMPLETED)
+    if not returned.done():
         await shown
-        return connection
+        await asyncio.wait({returned})
 
 
 async def _return_of(flow: ConnectFlow, loopback: Loopback) -> str:

@@ -50,9 +50,10 @@ class Loopback:
 
     async def _take(self, request: web.Request) -> web.Response:
         query = request.rel_url.raw_query_string
-        title = "The connection is on its way" if query else "Nothing came back"
+        title = "Nothing came back"
         if query and not self._queries.full():
             self._queries.put_nowait(query)
+            title = "The connection is on its way"
         return web.Response(
             text=_PAGE.format(title=html.escape(title)),
             content_type="text/html",

@@ -54,7 +54,12 @@ def is_local_path(value: str) -> bool:
 @final
 @attrs.frozen
 class PeakaApp:
-    """Peaka's own OAuth2 app: Peaka takes the provider's redirect, and then sends the browser to `callback`."""
+    """Peaka's own OAuth2 app: Peaka takes the provider's redirect, and then sends the browser to `callback`.
+
+    Peaka completes the connection before it is known whose browser consented. It is adopted only for the user who began
+    the flow; but who can make Peaka answer a flow twice could adopt another's consent. `OwnRedirect` and
+    `ForwardedRedirect` check the browser first.
+    """
 
     callback: str = attrs.field(validator=_check_url)
 
@@ -62,7 +67,10 @@ class PeakaApp:
 @final
 @attrs.frozen
 class OwnApp:
-    """Your OAuth2 app with Peaka's callback URL: Peaka takes the redirect, and sends the browser to `callback`."""
+    """Your OAuth2 app with Peaka's callback URL: Peaka takes the redirect, and sends the browser to `callback`.
+
+    The browser is checked after Peaka has completed the connection, as with `PeakaApp`.
+    """
 
     client_id: str = attrs.field(repr=False, validator=_check_text)
     client_secret: str = attrs.field(repr=False, validator=_check_text)
@@ -118,7 +126,7 @@ class Order:
 
 
 def request_of(order: Order, nonce: str) -> ConnectionRequest:
-    """What creates the connection; a callback carries the nonce, which nobody but the returning browser learns."""
+    """What creates the connection; a callback carries the nonce, which only a browser that Peaka sends back learns."""
     via = order.via
     credential = None
     if not isinstance(via, PeakaApp):

@@ -139,6 +139,7 @@ async def test_a_provider_that_posts_its_answer(make_example, make_person, form_
     assert posted(form_post_emulator) == [1]
 
 
+SUBMIT = "document.forms[0].submit()"
 ATTACKS = {
     "a link": "<a href='{url}'>A kitten</a>",
     "a redirect": "<script>location = '{url}'</script>",
@@ -198,12 +199,14 @@ async def test_an_attackers_consent_url(example, make_person, emulator, attacker
 
 
 async def test_an_attackers_page_begins_nothing(example, make_person, emulator, attacker_site):
-    """A page elsewhere cannot begin a flow in a victim's name."""
+    """A page elsewhere can neither begin a flow in a victim's name, nor sign the victim in as the attacker."""
     victim = await make_person("victim")
     await victim.sign_in(example.origin)
     begin = f"{example.origin}/connect/begin?connector=hubspot"
+    sign_in = f"{example.origin}/sign-in"
     for attack in (
-        f"<form method='post' action='{begin}'></form><script>document.forms[0].submit()</script>",
+        f"<form method='post' action='{sign_in}'><input name=user value=mallory></form><script>{SUBMIT}</script>",
+        f"<form method='post' action='{begin}'></form><script>{SUBMIT}</script>",
         f"<script>location = '{begin}'</script>",
         f"<img src='{begin}'>",
     ):
@@ -211,6 +214,8 @@ async def test_an_attackers_page_begins_nothing(example, make_person, emulator, 
         await victim.page.goto(attacker_site.url)
         await victim.page.wait_for_load_state("networkidle")
 
+    await victim.page.goto(example.origin)
+    assert await victim.title() == "Hello victim"
     assert emulator.connections() == []
 
 

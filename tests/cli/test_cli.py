@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -9,6 +10,10 @@ import subprocess
 import sys
 
 import pytest
+
+from peaka_async import PeakaClient
+from peaka_async.cli._connect import Plan, connect
+from peaka_async.emulator import Emulator
 
 # Does in the browser's place what a person does on the consent page: allows or denies, and follows to the end.
 BROWSER = """#!{python}
@@ -100,6 +105,19 @@ def test_pasting_another_flows_url_is_refused(peaka):
 
     assert done.returncode == 1
     assert "completes no flow" in done.stderr
+
+
+async def test_a_page_that_cannot_be_shown_ends_it_at_once():
+    """Nobody waits for a return from a page that nobody saw."""
+
+    def show(_):
+        raise LookupError("no browser")
+
+    async with Emulator() as emulator, PeakaClient(emulator.api_key, base_url=emulator.base_url) as client:
+        plan = Plan(project_id=emulator.project_id, connector="hubspot", name="CRM")
+        async with asyncio.timeout(30):
+            with pytest.raises(LookupError):
+                await connect(client, plan, show)
 
 
 def test_strangers_at_the_port_are_passed_over(peaka):
