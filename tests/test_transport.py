@@ -81,7 +81,7 @@ def way(request, monkeypatch):
 
 
 # For servers that never answer: long enough for a busy machine, and no longer.
-IMPATIENT = Timeouts(total=20, attempt=0.5)
+IMPATIENT = Timeouts(total=30, attempt=1)
 
 
 def client(server, **options):
