@@ -201,13 +201,15 @@ def _spread(values: list[float]) -> dict[str, float]:
     }
 
 
-def sweep(peers: Mapping[str, Peer], base: str, loop: str, rounds: int, levels: tuple[int, ...]) -> Results:
-    """Every client at every level."""
+def sweep(
+    peers: Mapping[str, Peer], base: str, loop: str, rounds: int, levels: tuple[int, ...], *, least: int = 1_000
+) -> Results:
+    """Every client at every level, by that many calls a round or more."""
     found: Results = {}
     for in_flight in levels:
         # httpx searches its pool for each call: with many in flight a call takes milliseconds, and a run hours.
         some = {name: peer for name, peer in peers.items() if name not in ON_HTTPX or in_flight <= MAX_ON_HTTPX}
-        calls = max(1_000, in_flight * 2)
+        calls = max(least, in_flight * 2)
         found[str(in_flight)] = summary(LOOPS[loop](rounds_of(some, base, "p", in_flight, calls, rounds)))
         _say(f"{loop}, {in_flight} in flight", found[str(in_flight)])
     return found
