@@ -13,6 +13,9 @@ import aioresponses.core
 import pytest
 from aiohttp import ClientResponse
 
+from peaka_async import PeakaClient, RetryPolicy, Timeouts
+from peaka_async.emulator import Emulator
+
 
 def _let_aioresponses_work() -> None:
     """Aioresponses 0.7.9 makes its answers without `stream_writer`, which aiohttp 3.14 requires."""
@@ -44,6 +47,25 @@ def require_program():
         return path
 
     return require
+
+
+@pytest.fixture
+async def emulator():
+    """A local Peaka."""
+    async with Emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def peaka(emulator):
+    """A client of it that does not wait long between attempts."""
+    async with PeakaClient(
+        emulator.api_key,
+        base_url=emulator.base_url,
+        retry=RetryPolicy(backoff=0.001),
+        timeout=Timeouts(total=20, attempt=5),
+    ) as peaka:
+        yield peaka
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from peaka_async import (
     RetryPolicy,
     Timeouts,
 )
-from peaka_async.emulator import Emulator, Fault, Moment
+from peaka_async.emulator import Fault, Moment
 
 REDIRECT = "https://app.example/oauth2/mycallback"
 POSTGRES = {
@@ -34,23 +34,6 @@ POSTGRES = {
     "useSsl": True,
 }
 OWN_APP = OAuth2Credential(client_id="app", client_secret="s3cret", redirect_url=REDIRECT)
-
-
-@pytest.fixture
-async def emulator():
-    async with Emulator() as emulator:
-        yield emulator
-
-
-@pytest.fixture
-async def peaka(emulator):
-    async with PeakaClient(
-        emulator.api_key,
-        base_url=emulator.base_url,
-        retry=RetryPolicy(backoff=0.001),
-        timeout=Timeouts(total=10, attempt=1),
-    ) as peaka:
-        yield peaka
 
 
 async def begun(peaka, emulator, credential=OWN_APP, **options):
@@ -203,8 +186,9 @@ async def test_no_fault_sends_a_code_twice(peaka, emulator, fault):
     """Whatever happens on the way, a code is presented at most once and no connection is destroyed."""
     _, redirect = await returned(peaka, emulator)
     emulator.faults.add("connections.oauth2_callback", fault)
+    impatient = peaka.with_options(timeout=Timeouts(total=20, attempt=1))
     try:
-        await peaka.connections.oauth2_callback(emulator.project_id, Oauth2Callback.from_redirect(redirect))
+        await impatient.connections.oauth2_callback(emulator.project_id, Oauth2Callback.from_redirect(redirect))
     except PeakaError as error:
         outcome = type(error).__name__
     else:

@@ -81,12 +81,6 @@ async def make_person(chromium):
     return make
 
 
-@pytest.fixture
-async def emulator():
-    async with Emulator() as emulator:
-        yield emulator
-
-
 class Example:
     """One of the examples, as a process of its own that can be ended and started again."""
 

@@ -47,12 +47,6 @@ class Api:
 
 
 @pytest.fixture
-async def emulator():
-    async with Emulator() as emulator:
-        yield emulator
-
-
-@pytest.fixture
 async def api(emulator):
     async with aiohttp.ClientSession() as session:
         yield Api(session, emulator)

@@ -12,28 +12,9 @@ import attrs
 import pytest
 from yarl import URL
 
-from peaka_async import PeakaClient, RetryPolicy, Timeouts
-from peaka_async.emulator import Emulator
 from peaka_async.oauth2 import ConnectFlow, MemoryStore, Order, OwnRedirect, RedisStore
 
 REDIRECT = "https://app.example/connect/return"
-
-
-@pytest.fixture
-async def emulator():
-    async with Emulator() as emulator:
-        yield emulator
-
-
-@pytest.fixture
-async def peaka(emulator):
-    async with PeakaClient(
-        emulator.api_key,
-        base_url=emulator.base_url,
-        retry=RetryPolicy(backoff=0.001),
-        timeout=Timeouts(total=10, attempt=5),
-    ) as peaka:
-        yield peaka
 
 
 @pytest.fixture
