@@ -111,9 +111,24 @@ async def test_another_code_for_a_used_state_is_refused(make_flow, make_order, c
     assert posted() == (1, [1])
 
 
+class Lagging:
+    """A store whose answers take their time, so that what happens at once meets between its steps."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __getattr__(self, name):
+        async def call(*arguments, **options):
+            answer = await getattr(self.inner, name)(*arguments, **options)
+            await asyncio.sleep(0.02)
+            return answer
+
+        return call
+
+
 async def test_concurrent_deliveries_share_one_result(make_flow, make_order, consent, posted, emulator, store):
     """Of ten deliveries at the same moment one is sent, and all get its connection."""
-    flow = make_flow(store)
+    flow = make_flow(Lagging(store))
     query = await consent(await flow.start(make_order(), user_ref=ALICE))
     emulator.faults.add("connections.oauth2_callback", Fault.slow(0.1))
 
