@@ -332,7 +332,7 @@ async def list_cost(base: str, size: int, rounds: int) -> dict[str, list[dict[st
             BARE: lambda: read(json.loads),
             "aiohttp + orjson, models by hand": lambda: read(by_hand),
             "aiohttp + json + cattrs": lambda: read(lambda body: converter.structure(json.loads(body), list[kind])),
-            OURS: lambda: peaka.connections.list_connections(f"list-{size}"),
+            OURS: lambda: peaka.connections.list(f"list-{size}"),
         }
         repeats = max(1, 2_000 // size)
         for number in range(rounds + 1):

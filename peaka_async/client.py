@@ -111,7 +111,7 @@ class PeakaClient:
 
     ```python
     async with PeakaClient() as peaka:  # the key comes from PEAKA_API_KEY
-        connections = await peaka.connections.list_connections("mtKDhe1U")
+        connections = await peaka.connections.list("mtKDhe1U")
     ```
 
     Args:
@@ -384,7 +384,7 @@ class PeakaClient:
         """Make a call and get its value with the status, the headers and the ledger of attempts.
 
         ```python
-        raw = await peaka.with_raw_response(peaka.connections.list_connections, "mtKDhe1U")
+        raw = await peaka.with_raw_response(peaka.connections.list, "mtKDhe1U")
         ```
         """
         calls: list[RawResponse[object]] = []

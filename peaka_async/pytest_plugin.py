@@ -5,7 +5,7 @@ from peaka_async import ConnectionRequest
 
 
 async def test_a_connection_is_made(peaka_emulator, peaka_client):
-    pending = await peaka_client.connections.create_connection(
+    pending = await peaka_client.connections.create(
         peaka_emulator.project_id, ConnectionRequest("crm", "hubspot", connection_callback="https://app.example/done")
     )
     assert pending.url

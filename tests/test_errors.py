@@ -50,7 +50,7 @@ def test_every_error_survives_pickle_and_copies(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_error_says_on_which_operation(kind):
     """The text begins with the operation."""
-    assert str(kind("it failed", operation="connections.get_connection")).startswith("connections.get_connection: ")
+    assert str(kind("it failed", operation="connections.get")).startswith("connections.get: ")
 
 
 def echo(status):
@@ -73,7 +73,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("behaviour", "options"), FAULTS.values(), ids=FAULTS)
-@pytest.mark.parametrize("call", ["oauth2_callback", "create_connection"])
+@pytest.mark.parametrize("call", ["oauth2_callback", "create"])
 async def test_no_error_log_or_span_holds_a_secret(behaviour, options, call, caplog):
     """The key, the code and the credential are in no repr, str, args, pickle, log, span or metric."""
     caplog.set_level(logging.DEBUG)
@@ -95,7 +95,7 @@ async def test_no_error_log_or_span_holds_a_secret(behaviour, options, call, cap
                 if call == "oauth2_callback":
                     await peaka.connections.oauth2_callback("p", callback)
                 else:
-                    await peaka.connections.create_connection("p", request)
+                    await peaka.connections.create("p", request)
             shown = [repr(peaka), repr(callback), repr(request), repr(peaka._transport.settings)]
     link: BaseException | None = raised.value
     while link is not None:

@@ -66,13 +66,13 @@ async def test_a_search_is_resumed(server, peaka):
     assert [match.table async for match in resumed] == ["b"]
     assert b'"offset":7' in server.requests[1].body
     with pytest.raises(ConfigurationError, match="resume token"):
-        await anext(aiter(peaka.cache.execution_history_pages("p", "c", resume_token=token)))
+        await anext(aiter(peaka.cache.list_executions_pages("p", "c", resume_token=token)))
 
 
 async def test_the_runs_of_a_cache(server, peaka):
     """The list ends with a page that is not full."""
     answers(server, [{"id": "1"}, {"id": "2"}], [{"id": "3"}])
-    runs = [each.id async for each in peaka.cache.execution_history_pages("p", "c", page_size=2)]
+    runs = [each.id async for each in peaka.cache.list_executions_pages("p", "c", page_size=2)]
 
     assert runs == ["1", "2", "3"]
     assert [seen.target.partition("?")[2] for seen in server.requests] == ["limit=2&offset=0", "limit=2&offset=2"]
@@ -82,7 +82,7 @@ async def test_exports_by_their_keyset(server, peaka):
     """Each page begins before the last of the one before."""
     at = "2026-06-10T15:23:26.893985Z"
     answers(server, [{"id": "1", "createdAt": at}], [])
-    exports = peaka.exports.export_pages("p", status=["SUCCEEDED", "RUNNING"], page_size=1)
+    exports = peaka.exports.list_pages("p", status=["SUCCEEDED", "RUNNING"], page_size=1)
 
     assert [each.id async for each in exports] == ["1"]
     assert [seen.target.partition("?")[2] for seen in server.requests] == [
@@ -95,7 +95,7 @@ async def test_a_query_says_how_long_it_may_take(server, peaka):
     """The limits of the call are widened to exceed the service's own."""
     answers(server, {"columns": [{"columnName": "n"}], "data": [["1"]]})
     query = QueryExecuteRequestStatement("SELECT 1", timeout=600)
-    result = await peaka.queries.execute_query("p", query, result_format=ResultFormat.COMPACT)
+    result = await peaka.queries.execute("p", query, result_format=ResultFormat.COMPACT)
 
     assert [list(record) for record in result] == [["1"]]
     assert server.requests[0].target.endswith("/queries/execute?format=COMPACT")
@@ -116,7 +116,7 @@ async def test_connection_strings_hide_the_key(server, peaka):
     """They are there to be used, and not to be shown; the hand-made JSON of the service is read."""
     jdbc = "jdbc:peaka://dbc.peaka.studio:4567/?extraCredentials=peakaKey:s3cret"
     server.script(answer(200, {"JDBC": jdbc}), answer(200, f'{{\n    "JDBC": "{jdbc}",\n}}\n'.encode()))
-    clean, by_hand = [await peaka.supported_drivers.get_jdbc_driver() for _ in range(2)]
+    clean, by_hand = [await peaka.supported_drivers.get_jdbc() for _ in range(2)]
 
     assert (clean.jdbc, by_hand.jdbc) == (jdbc, jdbc)
     assert "s3cret" not in f"{clean} {clean!r} {by_hand!r}"
@@ -134,14 +134,14 @@ async def test_a_partner_key_is_asked_for(server, peaka):
     server.script(answer(403, {"message": "Forbidden"}))
 
     with pytest.raises(PermissionDeniedError, match="Partner key"):
-        await peaka.organizations.list_organizations()
+        await peaka.organizations.list()
 
 
 async def test_what_is_deprecated_warns(server, peaka):
     """With what to use in its place."""
     answers(server, [])
-    with pytest.warns(DeprecationWarning, match=r"projects\.list_projects"):
-        await peaka.deprecated_projects.list_projects()
+    with pytest.warns(DeprecationWarning, match=r"projects\.list"):
+        await peaka.deprecated_projects.list()
 
 
 LOADED = """

@@ -38,7 +38,7 @@ OWN_APP = OAuth2Credential(client_id="app", client_secret="s3cret", redirect_url
 
 async def begun(peaka, emulator, credential=OWN_APP, **options):
     request = ConnectionRequest("crm", "hubspot", credential, **options)
-    return await peaka.connections.create_connection(emulator.project_id, request)
+    return await peaka.connections.create(emulator.project_id, request)
 
 
 async def returned(peaka, emulator):
@@ -108,7 +108,7 @@ async def test_a_second_use_of_a_code_destroys_the_connection(peaka, emulator):
         await peaka.connections.oauth2_callback(emulator.project_id, callback)
 
     with pytest.raises(NotFoundError):
-        await peaka.connections.get_connection(emulator.project_id, pending.id)
+        await peaka.connections.get(emulator.project_id, pending.id)
     assert emulator.connections() == []
 
 
@@ -135,11 +135,11 @@ async def test_the_group_keeps_state(peaka, emulator):
     """Create, list, get, change, look at, delete; an unknown connection is a 400 that means 404."""
     project = emulator.project_id
     request = ConnectionRequest("pg", "POSTGRES", POSTGRES)
-    made = await peaka.connections.create_connection(project, request)
-    await peaka.connections.update_connection(project, made.id, ConnectionRequest(name="pg2"))
+    made = await peaka.connections.create(project, request)
+    await peaka.connections.update(project, made.id, ConnectionRequest(name="pg2"))
 
-    assert await peaka.connections.list_connections(project) == [Connection(made.id, "pg2", "POSTGRES")]
-    assert await peaka.connections.get_connection_view(project, made.id) == {
+    assert await peaka.connections.list(project) == [Connection(made.id, "pg2", "POSTGRES")]
+    assert await peaka.connections.get_view(project, made.id) == {
         "type": "POSTGRES",
         "url": "db",
         "port": 5432,
@@ -147,9 +147,9 @@ async def test_the_group_keeps_state(peaka, emulator):
         "databaseName": "d",
         "useSsl": True,
     }
-    await peaka.connections.delete_connection(project, made.id)
+    await peaka.connections.delete(project, made.id)
     with pytest.raises(NotFoundError) as raised:
-        await peaka.connections.get_connection(project, made.id)
+        await peaka.connections.get(project, made.id)
     assert (raised.value.status, raised.value.error_code) == (400, "cn004")
 
 
@@ -207,7 +207,7 @@ async def test_a_thousand_flows_through_random_faults(emulator):
     options = {"retry": RetryPolicy(backoff=0.001), "timeout": Timeouts(total=20, attempt=1)}
     async with PeakaClient(emulator.api_key, base_url=emulator.base_url, max_connections=20, **options) as peaka:
         for number in range(1000):
-            pending = await peaka.connections.create_connection(
+            pending = await peaka.connections.create(
                 emulator.project_id, ConnectionRequest(f"c{number}", "hubspot", credential)
             )
             state = parse_qs(urlsplit(pending.url).query)["state"][0]

@@ -16,7 +16,7 @@ OWN_APP = OAuth2Credential(client_id="a", client_secret="b", redirect_url="https
 async def test_the_whole_flow(peaka_emulator, peaka_client):
     project = peaka_emulator.project_id
     request = ConnectionRequest("crm", "hubspot", OWN_APP)
-    pending = await peaka_client.connections.create_connection(project, request)
+    pending = await peaka_client.connections.create(project, request)
     callback = Oauth2Callback.from_redirect(await peaka_emulator.consent(pending.url))
     connection = await peaka_client.connections.oauth2_callback(project, callback)
     assert connection.id == pending.id

@@ -95,11 +95,11 @@ async def once(peaka):
 
 
 async def safe(peaka):
-    return await peaka.connections.get_connection("mtKDhe1U", "c1")
+    return await peaka.connections.get("mtKDhe1U", "c1")
 
 
 async def idempotent(peaka):
-    return await peaka.connections.update_connection("mtKDhe1U", "c1", ConnectionRequest(name="n"))
+    return await peaka.connections.update("mtKDhe1U", "c1", ConnectionRequest(name="n"))
 
 
 async def failure_of(coroutine):
@@ -249,9 +249,9 @@ async def test_not_sent_is_retried_for_all(server, peaka, call):
     reopening = asyncio.create_task(reopen())
     raw = await peaka.with_options(retry=policy).with_raw_response(
         *{
-            safe: (peaka.with_options(retry=policy).connections.get_connection, "p", "c"),
+            safe: (peaka.with_options(retry=policy).connections.get, "p", "c"),
             idempotent: (
-                peaka.with_options(retry=policy).connections.update_connection,
+                peaka.with_options(retry=policy).connections.update,
                 "p",
                 "c",
                 ConnectionRequest(name="n"),
@@ -827,7 +827,7 @@ async def test_a_body_that_is_not_json_is_refused_unsent(server, peaka):
     """Bad input gets a typed error before anything goes on the wire."""
     request = ConnectionRequest("n", "t", {"port": float("nan")})
 
-    error = await failure_of(peaka.connections.create_connection("p", request))
+    error = await failure_of(peaka.connections.create("p", request))
 
     assert (type(error), server.connections) == (ConfigurationError, 0)
     assert "$.credential.port" in str(error)

@@ -125,7 +125,7 @@ async def test_an_export_from_the_trigger_to_its_files(server, peaka):
         {"id": "e", "status": "RUNNING"},
         {"id": "e", "status": "SUCCEEDED", "files": [{"name": "a.csv"}]},
     )
-    job = await peaka.exports.run_query_export("p", "q", ExportRequest(), waiting=SWIFT)
+    job = await peaka.exports.run_query("p", "q", ExportRequest(), waiting=SWIFT)
 
     assert (job.status, job.files[0].name) == (ExportStatus.SUCCEEDED, "a.csv")
 
@@ -136,8 +136,8 @@ async def test_an_export_that_fails(server, peaka, state):
     answers(server, {"id": "e"}, {"id": "e", "status": state, "error": "produced no files"})
 
     with pytest.raises(WorkFailedError, match="produced no files") as raised:
-        await peaka.exports.run_table_export("p", "c", "s", "t", ExportRequest(), waiting=SWIFT)
-    assert (raised.value.state, raised.value.operation) == (state, "exports.wait_for_export")
+        await peaka.exports.run_table("p", "c", "s", "t", ExportRequest(), waiting=SWIFT)
+    assert (raised.value.state, raised.value.operation) == (state, "exports.wait")
 
 
 async def test_a_materialized_query(server, peaka):

@@ -149,7 +149,7 @@ def connect_command(
 @connections_app.command(name="list")
 def list_command(project: Project, *, as_json: AsJson = False) -> None:
     """List the connections of a project."""
-    found = _do(lambda peaka: peaka.connections.list_connections(project))
+    found = _do(lambda peaka: peaka.connections.list(project))
     if as_json:
         sys.stdout.write(json.dumps([attrs.asdict(each) for each in found]) + "\n")
         return
@@ -164,7 +164,7 @@ def get_command(
     connection: Annotated[str, typer.Argument(metavar="ID")], project: Project, *, as_json: AsJson = False
 ) -> None:
     """Show a connection."""
-    _print(_do(lambda peaka: peaka.connections.get_connection(project, connection)), as_json=as_json)
+    _print(_do(lambda peaka: peaka.connections.get(project, connection)), as_json=as_json)
 
 
 @connections_app.command(name="delete")
@@ -177,7 +177,7 @@ def delete_command(
     """Delete a connection. Catalogs that use it lose their data source."""
     if not yes:
         typer.confirm(f"Delete connection {connection}?", abort=True, err=True)
-    _do(lambda peaka: peaka.connections.delete_connection(project, connection))
+    _do(lambda peaka: peaka.connections.delete(project, connection))
     _err.print(f"Deleted {connection}.", markup=False, highlight=False)
 
 

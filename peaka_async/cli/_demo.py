@@ -27,7 +27,7 @@ async def main() -> None:
         PeakaClient(emulator.api_key, base_url=emulator.base_url, tracer_provider=provider) as peaka,
     ):
         step(1, "Create the connection; Peaka answers with the consent page")
-        pending = await peaka.connections.create_connection(
+        pending = await peaka.connections.create(
             emulator.project_id,
             ConnectionRequest(
                 name="Acme CRM",

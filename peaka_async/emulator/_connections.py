@@ -78,17 +78,15 @@ class Connections:
     def operations(self) -> tuple[Operation, ...]:
         one = "/connections/{projectId}/{connectionId}"
         return (
-            Operation("connections.list_connection_config", "GET", "/connections/config", self._list_configs),
-            Operation(
-                "connections.get_connection_config", "GET", "/connections/config/{connectionType}", self._get_config
-            ),
-            Operation("connections.list_connections", "GET", "/connections/{projectId}", self._list),
-            Operation("connections.create_connection", "POST", "/connections/{projectId}", self._create),
+            Operation("connections.list_configs", "GET", "/connections/config", self._list_configs),
+            Operation("connections.get_config", "GET", "/connections/config/{connectionType}", self._get_config),
+            Operation("connections.list", "GET", "/connections/{projectId}", self._list),
+            Operation("connections.create", "POST", "/connections/{projectId}", self._create),
             Operation("connections.oauth2_callback", "POST", "/connections/{projectId}/oauth2", self._take_callback),
-            Operation("connections.get_connection", "GET", one, self._get),
-            Operation("connections.update_connection", "PUT", one, self._update),
-            Operation("connections.delete_connection", "DELETE", one, self._delete),
-            Operation("connections.get_connection_view", "GET", f"{one}/detail", self._get_view),
+            Operation("connections.get", "GET", one, self._get),
+            Operation("connections.update", "PUT", one, self._update),
+            Operation("connections.delete", "DELETE", one, self._delete),
+            Operation("connections.get_view", "GET", f"{one}/detail", self._get_view),
         )
 
     def routes(self) -> list[web.RouteDef]:

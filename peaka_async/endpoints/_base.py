@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from peaka_async._request import Send, Stream
 
+List = list
+"""`list` in the annotations of groups, whose method of that name hides the builtin."""
+
 
 class Group:
     """A group of operations; it describes calls and hands them to `send`."""

@@ -5,21 +5,21 @@ from __future__ import annotations
 from types import NoneType
 
 from peaka_async._request import Request, Safety
-from peaka_async.endpoints._base import Group
+from peaka_async.endpoints._base import Group, List
 from peaka_async.models.api_keys import ApiKey, ApiKeyRequest
 
 
 class ApiKeys(Group):
     """The Project keys of a project."""
 
-    async def list_api_keys(self, project_id: str) -> list[ApiKey]:
+    async def list(self, project_id: str) -> List[ApiKey]:
         """List the project's keys, without their secrets.
 
         [API page](https://docs.peaka.com/api-reference/api-key/list-api-keys)
         """
         return await self._send(
             Request(
-                "api_keys.list_api_keys",
+                "api_keys.list",
                 "GET",
                 "/projects/{project_id}/apiKeys",
                 path={"project_id": project_id},
@@ -29,14 +29,14 @@ class ApiKeys(Group):
             )
         )
 
-    async def create_api_key(self, project_id: str, api_key: ApiKeyRequest) -> ApiKey:
+    async def create(self, project_id: str, api_key: ApiKeyRequest) -> ApiKey:
         """Create a key. This answer alone holds its secret: store it.
 
         [API page](https://docs.peaka.com/api-reference/api-key/create-api-key)
         """
         return await self._send(
             Request(
-                "api_keys.create_api_key",
+                "api_keys.create",
                 "POST",
                 "/projects/{project_id}/apiKeys",
                 path={"project_id": project_id},
@@ -47,14 +47,14 @@ class ApiKeys(Group):
             )
         )
 
-    async def delete_api_key(self, project_id: str, api_key_id: str) -> None:
+    async def delete(self, project_id: str, api_key_id: str) -> None:
         """Delete a key. Whoever uses it is refused from then on.
 
         [API page](https://docs.peaka.com/api-reference/api-key/delete-api-key)
         """
         return await self._send(
             Request(
-                "api_keys.delete_api_key",
+                "api_keys.delete",
                 "DELETE",
                 "/projects/{project_id}/apiKeys/{api_key_id}",
                 path={"project_id": project_id, "api_key_id": api_key_id},

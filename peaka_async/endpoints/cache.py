@@ -26,7 +26,7 @@ from peaka_async.models.cache import (
 class Caches(Group):
     """The caches of a project."""
 
-    async def create_cache(self, project_id: str, cache: CacheRequest) -> Cache:
+    async def create(self, project_id: str, cache: CacheRequest) -> Cache:
         """Cache a table. For a table that is cached already the service gives that cache.
 
         [API page](https://docs.peaka.com/api-reference/cache/create-cache)
@@ -36,7 +36,7 @@ class Caches(Group):
         """
         return await self._send(
             Request(
-                "cache.create_cache",
+                "cache.create",
                 "POST",
                 "/data/projects/{project_id}/cache",
                 path={"project_id": project_id},
@@ -46,14 +46,14 @@ class Caches(Group):
             )
         )
 
-    async def create_batch_cache(self, project_id: str, caches: list[CacheRequest]) -> list[CacheCreateStatus]:
+    async def create_batch(self, project_id: str, caches: list[CacheRequest]) -> list[CacheCreateStatus]:
         """Cache several tables; one can fail without the others.
 
         [API page](https://docs.peaka.com/api-reference/cache/create-batch-cache)
         """
         return await self._send(
             Request(
-                "cache.create_batch_cache",
+                "cache.create_batch",
                 "POST",
                 "/data/projects/{project_id}/cache/batch",
                 path={"project_id": project_id},
@@ -63,14 +63,14 @@ class Caches(Group):
             )
         )
 
-    async def get_cache_status_by_project(self, project_id: str) -> list[CacheStatus]:
+    async def list_statuses(self, project_id: str) -> list[CacheStatus]:
         """List the states of the project's caches.
 
         [API page](https://docs.peaka.com/api-reference/cache/get-all-cache-statuses-of-a-project)
         """
         return await self._send(
             Request(
-                "cache.get_cache_status_by_project",
+                "cache.list_statuses",
                 "GET",
                 "/data/projects/{project_id}/cache/status",
                 path={"project_id": project_id},
@@ -79,7 +79,7 @@ class Caches(Group):
             )
         )
 
-    async def get_cache_settings(self, project_id: str, cache_id: str) -> Cache:
+    async def get_settings(self, project_id: str, cache_id: str) -> Cache:
         """Get a cache's table and schedules.
 
         [API page](https://docs.peaka.com/api-reference/cache/get-cache-settings)
@@ -89,7 +89,7 @@ class Caches(Group):
         """
         return await self._send(
             Request(
-                "cache.get_cache_settings",
+                "cache.get_settings",
                 "GET",
                 "/data/projects/{project_id}/cache/{cache_id}",
                 path={"project_id": project_id, "cache_id": cache_id},
@@ -98,9 +98,7 @@ class Caches(Group):
             )
         )
 
-    async def update_cache_settings(
-        self, project_id: str, cache_id: str, settings: CacheSettingsUpdateRequest
-    ) -> Cache:
+    async def update_settings(self, project_id: str, cache_id: str, settings: CacheSettingsUpdateRequest) -> Cache:
         """Replace both schedules of a cache.
 
         [API page](https://docs.peaka.com/api-reference/cache/update-cache-settings)
@@ -110,7 +108,7 @@ class Caches(Group):
         """
         return await self._send(
             Request(
-                "cache.update_cache_settings",
+                "cache.update_settings",
                 "PUT",
                 "/data/projects/{project_id}/cache/{cache_id}",
                 path={"project_id": project_id, "cache_id": cache_id},
@@ -120,14 +118,14 @@ class Caches(Group):
             )
         )
 
-    async def delete_cache(self, project_id: str, cache_id: str) -> None:
+    async def delete(self, project_id: str, cache_id: str) -> None:
         """Delete a cache with its data, and stop what runs for it.
 
         [API page](https://docs.peaka.com/api-reference/cache/delete-cache)
         """
         return await self._send(
             Request(
-                "cache.delete_cache",
+                "cache.delete",
                 "DELETE",
                 "/data/projects/{project_id}/cache/{cache_id}",
                 path={"project_id": project_id, "cache_id": cache_id},
@@ -136,7 +134,7 @@ class Caches(Group):
             )
         )
 
-    async def cancel_full_refresh_cache(self, project_id: str, cache_id: str) -> None:
+    async def cancel_full_refresh(self, project_id: str, cache_id: str) -> None:
         """Cancel a full refresh that runs.
 
         [API page](https://docs.peaka.com/api-reference/cache/cancel-running-full-refresh)
@@ -146,7 +144,7 @@ class Caches(Group):
         """
         return await self._send(
             Request(
-                "cache.cancel_full_refresh_cache",
+                "cache.cancel_full_refresh",
                 "POST",
                 "/data/projects/{project_id}/cache/{cache_id}/cancelFullRefreshUpdate",
                 path={"project_id": project_id, "cache_id": cache_id},
@@ -155,14 +153,14 @@ class Caches(Group):
             )
         )
 
-    async def cancel_incremental_cache(self, project_id: str, cache_id: str) -> None:
+    async def cancel_incremental_update(self, project_id: str, cache_id: str) -> None:
         """Cancel an incremental update that runs.
 
         [API page](https://docs.peaka.com/api-reference/cache/cancel-running-incremental-update)
         """
         return await self._send(
             Request(
-                "cache.cancel_incremental_cache",
+                "cache.cancel_incremental_update",
                 "POST",
                 "/data/projects/{project_id}/cache/{cache_id}/cancelIncrementalUpdate",
                 path={"project_id": project_id, "cache_id": cache_id},
@@ -171,7 +169,7 @@ class Caches(Group):
             )
         )
 
-    async def get_cache_execution_history(
+    async def list_executions(
         self, project_id: str, cache_id: str, *, limit: int | None = None, offset: int | None = None
     ) -> list[CacheExecutionInfo]:
         """List the runs of a cache, the newest first; one page of 10 unless told otherwise.
@@ -180,7 +178,7 @@ class Caches(Group):
         """
         return await self._send(
             Request(
-                "cache.get_cache_execution_history",
+                "cache.list_executions",
                 "GET",
                 "/data/projects/{project_id}/cache/{cache_id}/executionHistory",
                 path={"project_id": project_id, "cache_id": cache_id},
@@ -190,7 +188,7 @@ class Caches(Group):
             )
         )
 
-    async def full_refresh_cache(self, project_id: str, cache_id: str) -> CacheTrigger:
+    async def full_refresh(self, project_id: str, cache_id: str) -> CacheTrigger:
         """Begin to build a cache anew.
 
         [API page](https://docs.peaka.com/api-reference/cache/trigger-full-refresh-cache-update)
@@ -200,7 +198,7 @@ class Caches(Group):
         """
         return await self._send(
             Request(
-                "cache.full_refresh_cache",
+                "cache.full_refresh",
                 "POST",
                 "/data/projects/{project_id}/cache/{cache_id}/fullRefreshUpdate",
                 path={"project_id": project_id, "cache_id": cache_id},
@@ -209,7 +207,7 @@ class Caches(Group):
             )
         )
 
-    async def incremental_update_cache(self, project_id: str, cache_id: str) -> CacheTrigger:
+    async def incremental_update(self, project_id: str, cache_id: str) -> CacheTrigger:
         """Begin to bring a cache up to date.
 
         [API page](https://docs.peaka.com/api-reference/cache/trigger-incremental-cache-update)
@@ -219,7 +217,7 @@ class Caches(Group):
         """
         return await self._send(
             Request(
-                "cache.incremental_update_cache",
+                "cache.incremental_update",
                 "POST",
                 "/data/projects/{project_id}/cache/{cache_id}/incrementalUpdate",
                 path={"project_id": project_id, "cache_id": cache_id},
@@ -228,9 +226,7 @@ class Caches(Group):
             )
         )
 
-    async def get_cache_status(
-        self, project_id: str, cache_id: str, *, exclude_logs: bool | None = None
-    ) -> CacheStatus:
+    async def get_status(self, project_id: str, cache_id: str, *, exclude_logs: bool | None = None) -> CacheStatus:
         """Get the state of a cache and its last runs.
 
         [API page](https://docs.peaka.com/api-reference/cache/get-cache-status)
@@ -240,7 +236,7 @@ class Caches(Group):
         """
         return await self._send(
             Request(
-                "cache.get_cache_status",
+                "cache.get_status",
                 "GET",
                 "/data/projects/{project_id}/cache/{cache_id}/status",
                 path={"project_id": project_id, "cache_id": cache_id},
@@ -250,14 +246,14 @@ class Caches(Group):
             )
         )
 
-    async def get_cache_status_by_catalog(self, project_id: str, catalog_id: str) -> list[CacheStatus]:
+    async def list_statuses_by_catalog(self, project_id: str, catalog_id: str) -> list[CacheStatus]:
         """List the states of a catalog's caches.
 
         [API page](https://docs.peaka.com/api-reference/cache/get-all-cache-statuses-of-a-catalog)
         """
         return await self._send(
             Request(
-                "cache.get_cache_status_by_catalog",
+                "cache.list_statuses_by_catalog",
                 "GET",
                 "/data/projects/{project_id}/catalog/{catalog_id}/cache/status",
                 path={"project_id": project_id, "catalog_id": catalog_id},
@@ -266,17 +262,17 @@ class Caches(Group):
             )
         )
 
-    async def get_cache_status_by_schema(self, project_id: str, catalog_id: str, schema_name: str) -> list[CacheStatus]:
+    async def list_statuses_by_schema(self, project_id: str, catalog_id: str, schema_name: str) -> list[CacheStatus]:
         """List the states of a schema's caches.
 
         [API page](https://docs.peaka.com/api-reference/cache/get-all-cache-statuses-of-a-schema)
 
         Raises:
-            ServerError: always so far (HTTP 500): take `get_cache_status_by_catalog` and pick the schema.
+            ServerError: always so far (HTTP 500): take `list_statuses_by_catalog` and pick the schema.
         """
         return await self._send(
             Request(
-                "cache.get_cache_status_by_schema",
+                "cache.list_statuses_by_schema",
                 "GET",
                 "/data/projects/{project_id}/catalog/{catalog_id}/schema/{schema_name}/cache/status",
                 path={"project_id": project_id, "catalog_id": catalog_id, "schema_name": schema_name},
@@ -285,14 +281,14 @@ class Caches(Group):
             )
         )
 
-    def execution_history_pages(
+    def list_executions_pages(
         self, project_id: str, cache_id: str, *, page_size: int = 50, resume_token: str | None = None
     ) -> Pages[CacheExecutionInfo]:
         """List the runs of a cache, the newest first: all of them, fetched a page at a time."""
 
         async def fetch(token: str | None) -> ResultPage[CacheExecutionInfo]:
             at = read_offset("runs", token)
-            found = await self.get_cache_execution_history(project_id, cache_id, limit=page_size, offset=at)
+            found = await self.list_executions(project_id, cache_id, limit=page_size, offset=at)
             more = made_token("runs", at + len(found)) if len(found) >= page_size else None
             return ResultPage(tuple(found), more)
 
@@ -314,7 +310,7 @@ class Caches(Group):
             WaitStalledError: it shows no progress.
         """
         before = slot_id(await self._read(project_id, cache_id), CacheRun.FULL_REFRESH)
-        await self.full_refresh_cache(project_id, cache_id)
+        await self.full_refresh(project_id, cache_id)
         return await self.wait_for_run(
             project_id, cache_id, CacheRun.FULL_REFRESH, after=before, waiting=waiting, on_progress=on_progress
         )
@@ -335,7 +331,7 @@ class Caches(Group):
             WaitStalledError: it shows no progress.
         """
         before = slot_id(await self._read(project_id, cache_id), CacheRun.INCREMENTAL)
-        await self.incremental_update_cache(project_id, cache_id)
+        await self.incremental_update(project_id, cache_id)
         return await self.wait_for_run(
             project_id, cache_id, CacheRun.INCREMENTAL, after=before, waiting=waiting, on_progress=on_progress
         )
@@ -369,4 +365,4 @@ class Caches(Group):
         )
 
     async def _read(self, project_id: str, cache_id: str) -> CacheStatus:
-        return await self.get_cache_status(project_id, cache_id, exclude_logs=True)
+        return await self.get_status(project_id, cache_id, exclude_logs=True)

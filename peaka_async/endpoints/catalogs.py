@@ -8,7 +8,7 @@ import attrs
 
 from peaka_async._pages import Pages, ResultPage, made_token, read_offset
 from peaka_async._request import Request, Safety
-from peaka_async.endpoints._base import Group
+from peaka_async.endpoints._base import Group, List
 from peaka_async.models.catalogs import (
     Catalog,
     CatalogRequest,
@@ -27,14 +27,14 @@ from peaka_async.models.internal_tables import ColumnDetail, Table
 class Catalogs(Group):
     """The catalogs of a project, and the search through them."""
 
-    async def list_catalogs(self, project_id: str) -> list[Catalog]:
+    async def list(self, project_id: str) -> List[Catalog]:
         """List the project's catalogs, the built-in ones included.
 
         [API page](https://docs.peaka.com/api-reference/catalogs/list-catalogs)
         """
         return await self._send(
             Request(
-                "catalogs.list_catalogs",
+                "catalogs.list",
                 "GET",
                 "/data/projects/{project_id}/catalogs",
                 path={"project_id": project_id},
@@ -43,7 +43,7 @@ class Catalogs(Group):
             )
         )
 
-    async def create_catalog(self, project_id: str, catalog: CatalogRequest) -> Catalog:
+    async def create(self, project_id: str, catalog: CatalogRequest) -> Catalog:
         """Create a catalog on a connection.
 
         [API page](https://docs.peaka.com/api-reference/catalogs/create-catalog)
@@ -53,7 +53,7 @@ class Catalogs(Group):
         """
         return await self._send(
             Request(
-                "catalogs.create_catalog",
+                "catalogs.create",
                 "POST",
                 "/data/projects/{project_id}/catalogs",
                 path={"project_id": project_id},
@@ -63,7 +63,7 @@ class Catalogs(Group):
             )
         )
 
-    async def read_catalog(self, project_id: str, catalog_id: str) -> Catalog:
+    async def get(self, project_id: str, catalog_id: str) -> Catalog:
         """Get a catalog.
 
         [API page](https://docs.peaka.com/api-reference/catalogs/read-catalog)
@@ -73,7 +73,7 @@ class Catalogs(Group):
         """
         return await self._send(
             Request(
-                "catalogs.read_catalog",
+                "catalogs.get",
                 "GET",
                 "/data/projects/{project_id}/catalogs/{catalog_id}",
                 path={"project_id": project_id, "catalog_id": catalog_id},
@@ -82,14 +82,14 @@ class Catalogs(Group):
             )
         )
 
-    async def delete_catalog(self, project_id: str, catalog_id: str) -> None:
+    async def delete(self, project_id: str, catalog_id: str) -> None:
         """Delete a catalog. Its connection stays.
 
         [API page](https://docs.peaka.com/api-reference/catalogs/delete-catalog)
         """
         return await self._send(
             Request(
-                "catalogs.delete_catalog",
+                "catalogs.delete",
                 "DELETE",
                 "/data/projects/{project_id}/catalogs/{catalog_id}",
                 path={"project_id": project_id, "catalog_id": catalog_id},
@@ -98,7 +98,7 @@ class Catalogs(Group):
             )
         )
 
-    async def list_schemas(self, project_id: str, catalog_id: str) -> list[Schema]:
+    async def list_schemas(self, project_id: str, catalog_id: str) -> List[Schema]:
         """List the schemas of a catalog.
 
         [API page](https://docs.peaka.com/api-reference/catalogs/list-schemas)
@@ -117,7 +117,7 @@ class Catalogs(Group):
             )
         )
 
-    async def list_tables(self, project_id: str, catalog_id: str, schema_name: str) -> list[Table]:
+    async def list_tables(self, project_id: str, catalog_id: str, schema_name: str) -> List[Table]:
         """List the tables of a schema.
 
         [API page](https://docs.peaka.com/api-reference/catalogs/list-tables)
@@ -135,7 +135,7 @@ class Catalogs(Group):
 
     async def list_columns(
         self, project_id: str, catalog_id: str, schema_name: str, table_name: str
-    ) -> list[ColumnDetail]:
+    ) -> List[ColumnDetail]:
         """List the columns of a table.
 
         [API page](https://docs.peaka.com/api-reference/catalogs/list-columns)
@@ -203,16 +203,14 @@ class Catalogs(Group):
             )
         )
 
-    async def share_catalog(
-        self, project_id: str, catalog_id: str, share: CatalogShareRequestV2
-    ) -> SharedCatalogResponse:
+    async def share(self, project_id: str, catalog_id: str, share: CatalogShareRequestV2) -> SharedCatalogResponse:
         """Give another project read access to a catalog.
 
         [API page](https://docs.peaka.com/api-reference/catalogs/share-catalog)
         """
         return await self._send(
             Request(
-                "catalogs.share_catalog",
+                "catalogs.share",
                 "POST",
                 "/data/projects/{project_id}/catalogs/{catalog_id}/share",
                 path={"project_id": project_id, "catalog_id": catalog_id},

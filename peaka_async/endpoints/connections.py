@@ -5,21 +5,21 @@ from __future__ import annotations
 from types import NoneType
 
 from peaka_async._request import Request, Safety
-from peaka_async.endpoints._base import Group
+from peaka_async.endpoints._base import Group, List
 from peaka_async.models.connections import Connection, ConnectionConfiguration, ConnectionRequest, Oauth2Callback
 
 
 class Connections(Group):
     """The connections of a project, and the connectors to make them with."""
 
-    async def list_connection_config(self) -> list[ConnectionConfiguration]:
+    async def list_configs(self) -> List[ConnectionConfiguration]:
         """List the connectors, each with the credential fields that it needs.
 
         [API page](https://docs.peaka.com/api-reference/connections/list-connection-config)
         """
         return await self._send(
             Request(
-                "connections.list_connection_config",
+                "connections.list_configs",
                 "GET",
                 "/connections/config",
                 returns=list[ConnectionConfiguration],
@@ -27,7 +27,7 @@ class Connections(Group):
             )
         )
 
-    async def get_connection_config(self, connection_type: str) -> ConnectionConfiguration:
+    async def get_config(self, connection_type: str) -> ConnectionConfiguration:
         """Get what one connector is and which credential fields it needs.
 
         [API page](https://docs.peaka.com/api-reference/connections/get-connection-config)
@@ -37,7 +37,7 @@ class Connections(Group):
         """
         return await self._send(
             Request(
-                "connections.get_connection_config",
+                "connections.get_config",
                 "GET",
                 "/connections/config/{connection_type}",
                 path={"connection_type": connection_type},
@@ -46,14 +46,14 @@ class Connections(Group):
             )
         )
 
-    async def list_connections(self, project_id: str) -> list[Connection]:
+    async def list(self, project_id: str) -> List[Connection]:
         """List the project's connections.
 
         [API page](https://docs.peaka.com/api-reference/connections/list-connections)
         """
         return await self._send(
             Request(
-                "connections.list_connections",
+                "connections.list",
                 "GET",
                 "/connections/{project_id}",
                 path={"project_id": project_id},
@@ -62,7 +62,7 @@ class Connections(Group):
             )
         )
 
-    async def create_connection(self, project_id: str, connection: ConnectionRequest) -> Connection:
+    async def create(self, project_id: str, connection: ConnectionRequest) -> Connection:
         """Create a connection.
 
         For a connector that needs an OAuth2 flow the answer's `url` is the consent page to send the customer to.
@@ -75,7 +75,7 @@ class Connections(Group):
         """
         return await self._send(
             Request(
-                "connections.create_connection",
+                "connections.create",
                 "POST",
                 "/connections/{project_id}",
                 path={"project_id": project_id},
@@ -109,7 +109,7 @@ class Connections(Group):
             )
         )
 
-    async def get_connection(self, project_id: str, connection_id: str) -> Connection:
+    async def get(self, project_id: str, connection_id: str) -> Connection:
         """Get a connection.
 
         [API page](https://docs.peaka.com/api-reference/connections/get-connection)
@@ -119,7 +119,7 @@ class Connections(Group):
         """
         return await self._send(
             Request(
-                "connections.get_connection",
+                "connections.get",
                 "GET",
                 "/connections/{project_id}/{connection_id}",
                 path={"project_id": project_id, "connection_id": connection_id},
@@ -128,7 +128,7 @@ class Connections(Group):
             )
         )
 
-    async def update_connection(self, project_id: str, connection_id: str, connection: ConnectionRequest) -> Connection:
+    async def update(self, project_id: str, connection_id: str, connection: ConnectionRequest) -> Connection:
         """Replace a connection's name, credential or other properties.
 
         [API page](https://docs.peaka.com/api-reference/connections/update-connection)
@@ -138,7 +138,7 @@ class Connections(Group):
         """
         return await self._send(
             Request(
-                "connections.update_connection",
+                "connections.update",
                 "PUT",
                 "/connections/{project_id}/{connection_id}",
                 path={"project_id": project_id, "connection_id": connection_id},
@@ -148,14 +148,14 @@ class Connections(Group):
             )
         )
 
-    async def delete_connection(self, project_id: str, connection_id: str) -> None:
+    async def delete(self, project_id: str, connection_id: str) -> None:
         """Delete a connection. Catalogs that use it lose their data source.
 
         [API page](https://docs.peaka.com/api-reference/connections/delete-connection)
         """
         return await self._send(
             Request(
-                "connections.delete_connection",
+                "connections.delete",
                 "DELETE",
                 "/connections/{project_id}/{connection_id}",
                 path={"project_id": project_id, "connection_id": connection_id},
@@ -164,7 +164,7 @@ class Connections(Group):
             )
         )
 
-    async def get_connection_view(self, project_id: str, connection_id: str) -> dict[str, object]:
+    async def get_view(self, project_id: str, connection_id: str) -> dict[str, object]:
         """Get the properties of a connection's credential that are not confidential.
 
         [API page](https://docs.peaka.com/api-reference/connections/get-connection-detail)
@@ -174,7 +174,7 @@ class Connections(Group):
         """
         return await self._send(
             Request(
-                "connections.get_connection_view",
+                "connections.get_view",
                 "GET",
                 "/connections/{project_id}/{connection_id}/detail",
                 path={"project_id": project_id, "connection_id": connection_id},

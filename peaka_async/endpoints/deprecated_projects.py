@@ -6,24 +6,24 @@ from types import NoneType
 
 from peaka_async._deprecated import deprecated
 from peaka_async._request import Request, Safety
-from peaka_async.endpoints._base import Group
+from peaka_async.endpoints._base import Group, List
 from peaka_async.models.projects import Project, ProjectRequest
 
 
 class DeprecatedProjects(Group):
     """The projects of the default workspace; use `projects` instead."""
 
-    @deprecated("Use `projects.list_projects`.")
-    async def list_projects(self) -> list[Project]:
+    @deprecated("Use `projects.list`.")
+    async def list(self) -> List[Project]:
         """List the projects that the key reaches.
 
         [API page](https://docs.peaka.com/api-reference/projects/list-projects)
 
-        Deprecated: use `projects.list_projects`.
+        Deprecated: use `projects.list`.
         """
         return await self._send(
             Request(
-                "deprecated_projects.list_projects",
+                "deprecated_projects.list",
                 "GET",
                 "/projects",
                 returns=list[Project],
@@ -32,17 +32,17 @@ class DeprecatedProjects(Group):
             )
         )
 
-    @deprecated("Use `projects.create_project`.")
-    async def create_project(self, project: ProjectRequest) -> Project:
+    @deprecated("Use `projects.create`.")
+    async def create(self, project: ProjectRequest) -> Project:
         """Create a project in the default workspace.
 
         [API page](https://docs.peaka.com/api-reference/projects/create-project)
 
-        Deprecated: use `projects.create_project`.
+        Deprecated: use `projects.create`.
         """
         return await self._send(
             Request(
-                "deprecated_projects.create_project",
+                "deprecated_projects.create",
                 "POST",
                 "/projects",
                 body=project,
@@ -52,17 +52,17 @@ class DeprecatedProjects(Group):
             )
         )
 
-    @deprecated("Use `projects.read_project`.")
-    async def read_project(self, project_id: str) -> Project:
+    @deprecated("Use `projects.get`.")
+    async def get(self, project_id: str) -> Project:
         """Get a project.
 
         [API page](https://docs.peaka.com/api-reference/projects/read-project)
 
-        Deprecated: use `projects.read_project`.
+        Deprecated: use `projects.get`.
         """
         return await self._send(
             Request(
-                "deprecated_projects.read_project",
+                "deprecated_projects.get",
                 "GET",
                 "/projects/{project_id}",
                 path={"project_id": project_id},
@@ -72,17 +72,17 @@ class DeprecatedProjects(Group):
             )
         )
 
-    @deprecated("Use `projects.update_project`.")
-    async def update_project(self, project_id: str, project: ProjectRequest) -> Project:
+    @deprecated("Use `projects.update`.")
+    async def update(self, project_id: str, project: ProjectRequest) -> Project:
         """Change a project's name or description.
 
         [API page](https://docs.peaka.com/api-reference/projects/update-project)
 
-        Deprecated: use `projects.update_project`.
+        Deprecated: use `projects.update`.
         """
         return await self._send(
             Request(
-                "deprecated_projects.update_project",
+                "deprecated_projects.update",
                 "PUT",
                 "/projects/{project_id}",
                 path={"project_id": project_id},
@@ -93,17 +93,17 @@ class DeprecatedProjects(Group):
             )
         )
 
-    @deprecated("Use `projects.delete_project`.")
-    async def delete_project(self, project_id: str) -> None:
+    @deprecated("Use `projects.delete`.")
+    async def delete(self, project_id: str) -> None:
         """Delete a project with everything in it.
 
         [API page](https://docs.peaka.com/api-reference/projects/delete-project)
 
-        Deprecated: use `projects.delete_project`.
+        Deprecated: use `projects.delete`.
         """
         return await self._send(
             Request(
-                "deprecated_projects.delete_project",
+                "deprecated_projects.delete",
                 "DELETE",
                 "/projects/{project_id}",
                 path={"project_id": project_id},

@@ -12,21 +12,21 @@ from peaka_async._judgements import judge_export
 from peaka_async._pages import Pages, ResultPage, made_token, read_token
 from peaka_async._request import Request, Safety
 from peaka_async._waiting import DEFAULT_WAITING, Waiting, wait
-from peaka_async.endpoints._base import StreamingGroup
+from peaka_async.endpoints._base import List, StreamingGroup
 from peaka_async.models.exports import ExportFile, ExportJobCreated, ExportJobResponse, ExportRequest
 
 
 class Exports(StreamingGroup):
     """The exports of a project."""
 
-    async def export_query(self, project_id: str, query_id: str, export: ExportRequest) -> ExportJobCreated:
+    async def start_query(self, project_id: str, query_id: str, export: ExportRequest) -> ExportJobCreated:
         """Begin to export the result of a saved query.
 
         [API page](https://docs.peaka.com/api-reference/exports/export-query-async)
         """
         return await self._send(
             Request(
-                "exports.export_query",
+                "exports.start_query",
                 "POST",
                 "/data/projects/{project_id}/queries/{query_id}/exports",
                 path={"project_id": project_id, "query_id": query_id},
@@ -36,7 +36,7 @@ class Exports(StreamingGroup):
             )
         )
 
-    async def export_table(
+    async def start_table(
         self, project_id: str, catalog_id: str, schema_name: str, table_name: str, export: ExportRequest
     ) -> ExportJobCreated:
         """Begin to export a table.
@@ -45,7 +45,7 @@ class Exports(StreamingGroup):
         """
         return await self._send(
             Request(
-                "exports.export_table",
+                "exports.start_table",
                 "POST",
                 "/data/projects/{project_id}/catalogs/{catalog_id}/schemas/{schema_name}/tables/{table_name}/exports",
                 path={
@@ -60,21 +60,21 @@ class Exports(StreamingGroup):
             )
         )
 
-    async def list_exports(
+    async def list(
         self,
         project_id: str,
         *,
         status: str | Sequence[str] | None = None,
         limit: int | None = None,
         created_before: datetime | None = None,
-    ) -> list[ExportJobResponse]:
+    ) -> List[ExportJobResponse]:
         """List exports, the newest first, without their files; one page of 200 at the most.
 
         [API page](https://docs.peaka.com/api-reference/exports/list-exports)
         """
         return await self._send(
             Request(
-                "exports.list_exports",
+                "exports.list",
                 "GET",
                 "/data/projects/{project_id}/exports",
                 path={"project_id": project_id},
@@ -84,7 +84,7 @@ class Exports(StreamingGroup):
             )
         )
 
-    async def read_export(self, project_id: str, export_id: str) -> ExportJobResponse:
+    async def get(self, project_id: str, export_id: str) -> ExportJobResponse:
         """Get an export, with fresh links to its files.
 
         [API page](https://docs.peaka.com/api-reference/exports/read-export)
@@ -94,7 +94,7 @@ class Exports(StreamingGroup):
         """
         return await self._send(
             Request(
-                "exports.read_export",
+                "exports.get",
                 "GET",
                 "/data/projects/{project_id}/exports/{export_id}",
                 path={"project_id": project_id, "export_id": export_id},
@@ -103,14 +103,14 @@ class Exports(StreamingGroup):
             )
         )
 
-    async def cancel_export(self, project_id: str, export_id: str) -> None:
+    async def cancel(self, project_id: str, export_id: str) -> None:
         """Cancel an export; one that has ended stays as it is.
 
         [API page](https://docs.peaka.com/api-reference/exports/cancel-export)
         """
         return await self._send(
             Request(
-                "exports.cancel_export",
+                "exports.cancel",
                 "DELETE",
                 "/data/projects/{project_id}/exports/{export_id}",
                 path={"project_id": project_id, "export_id": export_id},
@@ -119,7 +119,7 @@ class Exports(StreamingGroup):
             )
         )
 
-    def export_pages(
+    def list_pages(
         self,
         project_id: str,
         *,
@@ -131,7 +131,7 @@ class Exports(StreamingGroup):
 
         async def fetch(token: str | None) -> ResultPage[ExportJobResponse]:
             before = read_token("exports", token)
-            found = await self.list_exports(
+            found = await self.list(
                 project_id,
                 status=status,
                 limit=page_size,
@@ -142,7 +142,7 @@ class Exports(StreamingGroup):
 
         return Pages(fetch, resume_token=resume_token)
 
-    async def run_query_export(
+    async def run_query(
         self,
         project_id: str,
         query_id: str,
@@ -158,10 +158,10 @@ class Exports(StreamingGroup):
             WaitTimeoutError: it has not ended in time; it goes on.
             WaitStalledError: it shows no progress.
         """
-        job = await self.export_query(project_id, query_id, export)
-        return await self.wait_for_export(project_id, str(job.id), waiting=waiting, on_progress=on_progress)
+        job = await self.start_query(project_id, query_id, export)
+        return await self.wait(project_id, str(job.id), waiting=waiting, on_progress=on_progress)
 
-    async def run_table_export(
+    async def run_table(
         self,
         project_id: str,
         catalog_id: str,
@@ -179,10 +179,10 @@ class Exports(StreamingGroup):
             WaitTimeoutError: it has not ended in time; it goes on.
             WaitStalledError: it shows no progress.
         """
-        job = await self.export_table(project_id, catalog_id, schema_name, table_name, export)
-        return await self.wait_for_export(project_id, str(job.id), waiting=waiting, on_progress=on_progress)
+        job = await self.start_table(project_id, catalog_id, schema_name, table_name, export)
+        return await self.wait(project_id, str(job.id), waiting=waiting, on_progress=on_progress)
 
-    async def wait_for_export(
+    async def wait(
         self,
         project_id: str,
         export_id: str,
@@ -198,9 +198,9 @@ class Exports(StreamingGroup):
             WaitStalledError: it shows no progress.
         """
         return await wait(
-            functools.partial(self.read_export, project_id, export_id),
+            functools.partial(self.get, project_id, export_id),
             judge_export,
-            operation="exports.wait_for_export",
+            operation="exports.wait",
             waiting=waiting,
             on_progress=on_progress,
         )
@@ -222,6 +222,6 @@ class Exports(StreamingGroup):
         """
 
         async def refresh() -> ExportFile:
-            return file_named((await self.read_export(project_id, export_id)).files, file_name)
+            return file_named((await self.get(project_id, export_id)).files, file_name)
 
         return Download(self._stream, refresh, decompress=decompress)

@@ -6,14 +6,14 @@ from types import NoneType
 
 from peaka_async._csv import CsvFile, csv_content
 from peaka_async._request import Request, Safety
-from peaka_async.endpoints._base import Group
+from peaka_async.endpoints._base import Group, List
 from peaka_async.models.internal_tables import ColumnDetail, ColumnRequest, CsvImportRequest, ImportJob, Table
 
 
 class InternalTables(Group):
     """The internal tables of a project."""
 
-    async def list_bi_tables(self, project_id: str) -> list[Table]:
+    async def list_bi_tables(self, project_id: str) -> List[Table]:
         """List the BI Tables.
 
         [API page](https://docs.peaka.com/api-reference/internal-tables/list-bi-tables)
@@ -29,14 +29,14 @@ class InternalTables(Group):
             )
         )
 
-    async def create_internal_bi_table(self, project_id: str, table_name: str) -> Table:
+    async def create_bi_table(self, project_id: str, table_name: str) -> Table:
         """Create a BI Table.
 
         [API page](https://docs.peaka.com/api-reference/internal-tables/create-bi-table)
         """
         return await self._send(
             Request(
-                "internal_tables.create_internal_bi_table",
+                "internal_tables.create_bi_table",
                 "POST",
                 "/data/projects/{project_id}/bitable/{table_name}",
                 path={"project_id": project_id, "table_name": table_name},
@@ -61,7 +61,7 @@ class InternalTables(Group):
             )
         )
 
-    async def list_bi_columns(self, project_id: str, table_name: str) -> list[ColumnDetail]:
+    async def list_bi_columns(self, project_id: str, table_name: str) -> List[ColumnDetail]:
         """List the columns of a BI Table.
 
         [API page](https://docs.peaka.com/api-reference/internal-tables/list-bi-columns)
@@ -78,8 +78,8 @@ class InternalTables(Group):
         )
 
     async def add_bi_column(
-        self, project_id: str, table_name: str, columns: ColumnRequest | list[ColumnRequest]
-    ) -> list[ColumnDetail]:
+        self, project_id: str, table_name: str, columns: ColumnRequest | List[ColumnRequest]
+    ) -> List[ColumnDetail]:
         """Add a column or several to a BI Table.
 
         [API page](https://docs.peaka.com/api-reference/internal-tables/add-bi-column)
@@ -98,7 +98,7 @@ class InternalTables(Group):
 
     async def update_bi_column(
         self, project_id: str, table_name: str, column_name: str, column: ColumnRequest
-    ) -> list[ColumnDetail]:
+    ) -> List[ColumnDetail]:
         """Change a column of a BI Table. The list holds the changed column.
 
         [API page](https://docs.peaka.com/api-reference/internal-tables/update-bi-column)
@@ -131,14 +131,14 @@ class InternalTables(Group):
             )
         )
 
-    async def list_tables(self, project_id: str) -> list[Table]:
+    async def list(self, project_id: str) -> List[Table]:
         """List the Peaka Tables.
 
         [API page](https://docs.peaka.com/api-reference/internal-tables/list-tables)
         """
         return await self._send(
             Request(
-                "internal_tables.list_tables",
+                "internal_tables.list",
                 "GET",
                 "/data/projects/{project_id}/table",
                 path={"project_id": project_id},
@@ -147,14 +147,14 @@ class InternalTables(Group):
             )
         )
 
-    async def create_internal_table(self, project_id: str, table_name: str) -> Table:
+    async def create(self, project_id: str, table_name: str) -> Table:
         """Create a Peaka Table.
 
         [API page](https://docs.peaka.com/api-reference/internal-tables/create-table)
         """
         return await self._send(
             Request(
-                "internal_tables.create_internal_table",
+                "internal_tables.create",
                 "POST",
                 "/data/projects/{project_id}/table/{table_name}",
                 path={"project_id": project_id, "table_name": table_name},
@@ -163,14 +163,14 @@ class InternalTables(Group):
             )
         )
 
-    async def delete_table(self, project_id: str, table_name: str) -> None:
+    async def delete(self, project_id: str, table_name: str) -> None:
         """Delete a Peaka Table with its data.
 
         [API page](https://docs.peaka.com/api-reference/internal-tables/delete-table)
         """
         return await self._send(
             Request(
-                "internal_tables.delete_table",
+                "internal_tables.delete",
                 "DELETE",
                 "/data/projects/{project_id}/table/{table_name}",
                 path={"project_id": project_id, "table_name": table_name},
@@ -179,7 +179,7 @@ class InternalTables(Group):
             )
         )
 
-    async def list_columns(self, project_id: str, table_name: str) -> list[ColumnDetail]:
+    async def list_columns(self, project_id: str, table_name: str) -> List[ColumnDetail]:
         """List the columns of a Peaka Table.
 
         [API page](https://docs.peaka.com/api-reference/internal-tables/list-columns)
@@ -196,8 +196,8 @@ class InternalTables(Group):
         )
 
     async def add_column(
-        self, project_id: str, table_name: str, columns: ColumnRequest | list[ColumnRequest]
-    ) -> list[ColumnDetail]:
+        self, project_id: str, table_name: str, columns: ColumnRequest | List[ColumnRequest]
+    ) -> List[ColumnDetail]:
         """Add a column or several to a Peaka Table.
 
         [API page](https://docs.peaka.com/api-reference/internal-tables/add-column)
@@ -216,7 +216,7 @@ class InternalTables(Group):
 
     async def update_column(
         self, project_id: str, table_name: str, column_name: str, column: ColumnRequest
-    ) -> list[ColumnDetail]:
+    ) -> List[ColumnDetail]:
         """Change a column of a Peaka Table. The list holds the changed column.
 
         [API page](https://docs.peaka.com/api-reference/internal-tables/update-column)
@@ -281,14 +281,14 @@ class InternalTables(Group):
             )
         )
 
-    async def csv_sample(self, project_id: str, table_name: str) -> bytes:
+    async def get_csv_sample(self, project_id: str, table_name: str) -> bytes:
         """Get a sample CSV file for a Peaka Table, to see the form that `import_csv` takes.
 
         [API page](https://docs.peaka.com/api-reference/internal-tables/get-sample-csv)
         """
         return await self._send(
             Request(
-                "internal_tables.csv_sample",
+                "internal_tables.get_csv_sample",
                 "GET",
                 "/data/projects/{project_id}/table/{table_name}/sample",
                 path={"project_id": project_id, "table_name": table_name},

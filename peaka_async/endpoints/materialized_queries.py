@@ -17,14 +17,14 @@ from peaka_async.models.materialized_queries import MaterializedQueryStatusView
 class MaterializedQueries(Group):
     """The refreshes of materialized queries."""
 
-    async def list_materialized_query_statuses(self, project_id: str) -> list[MaterializedQueryStatusView]:
+    async def list_statuses(self, project_id: str) -> list[MaterializedQueryStatusView]:
         """List the states of all materialized queries.
 
         [API page](https://docs.peaka.com/api-reference/materialized-queries/list-materialized-query-statuses)
         """
         return await self._send(
             Request(
-                "materialized_queries.list_materialized_query_statuses",
+                "materialized_queries.list_statuses",
                 "GET",
                 "/data/projects/{project_id}/materialized-queries/status",
                 path={"project_id": project_id},
@@ -33,14 +33,14 @@ class MaterializedQueries(Group):
             )
         )
 
-    async def cancel_materialized_query(self, project_id: str, query_id: str) -> None:
+    async def cancel(self, project_id: str, query_id: str) -> None:
         """Cancel a refresh that runs.
 
         [API page](https://docs.peaka.com/api-reference/materialized-queries/cancel-materialized-query-refresh)
         """
         return await self._send(
             Request(
-                "materialized_queries.cancel_materialized_query",
+                "materialized_queries.cancel",
                 "POST",
                 "/data/projects/{project_id}/materialized-queries/{query_id}/cancel",
                 path={"project_id": project_id, "query_id": query_id},
@@ -49,14 +49,14 @@ class MaterializedQueries(Group):
             )
         )
 
-    async def refresh_materialized_query(self, project_id: str, query_id: str) -> None:
+    async def refresh(self, project_id: str, query_id: str) -> None:
         """Begin to refresh a materialized query.
 
         [API page](https://docs.peaka.com/api-reference/materialized-queries/refresh-materialized-query)
         """
         return await self._send(
             Request(
-                "materialized_queries.refresh_materialized_query",
+                "materialized_queries.refresh",
                 "POST",
                 "/data/projects/{project_id}/materialized-queries/{query_id}/refresh",
                 path={"project_id": project_id, "query_id": query_id},
@@ -65,7 +65,7 @@ class MaterializedQueries(Group):
             )
         )
 
-    async def read_materialized_query_status(self, project_id: str, query_id: str) -> MaterializedQueryStatusView:
+    async def get_status(self, project_id: str, query_id: str) -> MaterializedQueryStatusView:
         """Get the state of a materialized query.
 
         [API page](https://docs.peaka.com/api-reference/materialized-queries/read-materialized-query-status)
@@ -75,7 +75,7 @@ class MaterializedQueries(Group):
         """
         return await self._send(
             Request(
-                "materialized_queries.read_materialized_query_status",
+                "materialized_queries.get_status",
                 "GET",
                 "/data/projects/{project_id}/materialized-queries/{query_id}/status",
                 path={"project_id": project_id, "query_id": query_id},
@@ -99,8 +99,8 @@ class MaterializedQueries(Group):
             WaitTimeoutError: it has not ended in time; it goes on.
             WaitStalledError: it shows no progress.
         """
-        before = await self.read_materialized_query_status(project_id, query_id)
-        await self.refresh_materialized_query(project_id, query_id)
+        before = await self.get_status(project_id, query_id)
+        await self.refresh(project_id, query_id)
         return await self.wait_for_refresh(
             project_id, query_id, after=before.last_execution_start_time, waiting=waiting, on_progress=on_progress
         )
@@ -125,7 +125,7 @@ class MaterializedQueries(Group):
             WaitStalledError: it shows no progress.
         """
         return await wait(
-            functools.partial(self.read_materialized_query_status, project_id, query_id),
+            functools.partial(self.get_status, project_id, query_id),
             functools.partial(judge_refresh, after=after),
             operation="materialized_queries.wait_for_refresh",
             waiting=waiting,

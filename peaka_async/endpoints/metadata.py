@@ -33,7 +33,7 @@ from peaka_async.models.metadata import (
 class Metadata(Group):
     """The metadata of a project."""
 
-    async def get_project_metadata(
+    async def get(
         self, project_id: str, *, catalog_id: str | None = None, schema_name: str | None = None
     ) -> ProjectMetadata:
         """Get the metadata of the project's tables, all or those of a catalog or schema.
@@ -42,7 +42,7 @@ class Metadata(Group):
         """
         return await self._send(
             Request(
-                "metadata.get_project_metadata",
+                "metadata.get",
                 "GET",
                 "/metadata/{project_id}",
                 path={"project_id": project_id},
@@ -173,14 +173,14 @@ class Metadata(Group):
             )
         )
 
-    async def query_metadata(self, project_id: str, table: str, *, top_k: str | None = None) -> MetadataMatches:
+    async def query(self, project_id: str, table: str, *, top_k: str | None = None) -> MetadataMatches:
         """Find the tables that match a text.
 
         [API page](https://docs.peaka.com/api-reference/metadata/semantic-query-metadata-for-the-project)
         """
         return await self._send(
             Request(
-                "metadata.query_metadata",
+                "metadata.query",
                 "GET",
                 "/metadata/{project_id}/query",
                 path={"project_id": project_id},
@@ -207,14 +207,14 @@ class Metadata(Group):
             )
         )
 
-    async def refresh_metadata(self, project_id: str, refresh: MetadataRefreshMetadataRequest) -> dict[str, object]:
+    async def refresh(self, project_id: str, refresh: MetadataRefreshMetadataRequest) -> dict[str, object]:
         """Begin to read a catalog's metadata again.
 
         [API page](https://docs.peaka.com/api-reference/metadata/refresh-project-metadata)
         """
         return await self._send(
             Request(
-                "metadata.refresh_metadata",
+                "metadata.refresh",
                 "POST",
                 "/metadata/{project_id}/refresh",
                 path={"project_id": project_id},
@@ -224,14 +224,14 @@ class Metadata(Group):
             )
         )
 
-    async def get_metadata_refresh_callback(self, project_id: str) -> dict[str, object]:
+    async def get_refresh_callback(self, project_id: str) -> dict[str, object]:
         """Get what the service calls when a refresh is done.
 
         [API page](https://docs.peaka.com/api-reference/metadata/get-metadata-refresh-job-callback)
         """
         return await self._send(
             Request(
-                "metadata.get_metadata_refresh_callback",
+                "metadata.get_refresh_callback",
                 "GET",
                 "/metadata/{project_id}/refresh/callback",
                 path={"project_id": project_id},
@@ -240,7 +240,7 @@ class Metadata(Group):
             )
         )
 
-    async def register_metadata_refresh_callback(
+    async def register_refresh_callback(
         self, project_id: str, callback: MetadataRefreshMetadataCallbackRequest
     ) -> dict[str, object]:
         """Set what the service calls when a refresh is done.
@@ -249,7 +249,7 @@ class Metadata(Group):
         """
         return await self._send(
             Request(
-                "metadata.register_metadata_refresh_callback",
+                "metadata.register_refresh_callback",
                 "POST",
                 "/metadata/{project_id}/refresh/callback",
                 path={"project_id": project_id},
@@ -259,14 +259,14 @@ class Metadata(Group):
             )
         )
 
-    async def unregister_metadata_refresh_callback(self, project_id: str) -> dict[str, object]:
+    async def unregister_refresh_callback(self, project_id: str) -> dict[str, object]:
         """Call nothing when a refresh is done.
 
         [API page](https://docs.peaka.com/api-reference/metadata/unregister-metadata-refresh-job-callback)
         """
         return await self._send(
             Request(
-                "metadata.unregister_metadata_refresh_callback",
+                "metadata.unregister_refresh_callback",
                 "DELETE",
                 "/metadata/{project_id}/refresh/callback",
                 path={"project_id": project_id},
@@ -275,14 +275,14 @@ class Metadata(Group):
             )
         )
 
-    async def get_refresh_metadata_job_status(self, project_id: str, catalog_id: str) -> MetadataRefreshJobStatusResult:
+    async def get_refresh_status(self, project_id: str, catalog_id: str) -> MetadataRefreshJobStatusResult:
         """Get the state of a catalog's refresh.
 
         [API page](https://docs.peaka.com/api-reference/metadata/get-metadata-refresh-job-status)
         """
         return await self._send(
             Request(
-                "metadata.get_refresh_metadata_job_status",
+                "metadata.get_refresh_status",
                 "GET",
                 "/metadata/{project_id}/refresh/{catalog_id}",
                 path={"project_id": project_id, "catalog_id": catalog_id},
@@ -291,14 +291,14 @@ class Metadata(Group):
             )
         )
 
-    async def get_project_catalog_metadata_relations(self, project_id: str, catalog_id: str) -> Relations:
+    async def list_relations(self, project_id: str, catalog_id: str) -> Relations:
         """Get the relations of a catalog's tables.
 
         [API page](https://docs.peaka.com/api-reference/metadata/get-project-catalog-metadata-relations)
         """
         return await self._send(
             Request(
-                "metadata.get_project_catalog_metadata_relations",
+                "metadata.list_relations",
                 "GET",
                 "/metadata/{project_id}/relations/{catalog_id}",
                 path={"project_id": project_id, "catalog_id": catalog_id},
@@ -422,7 +422,7 @@ class Metadata(Group):
             )
         )
 
-    async def update_metadata_with_catalog_id(
+    async def update_catalog(
         self, project_id: str, catalog_id: str, usage: MetadataAIUsageUpdateRequest
     ) -> dict[str, object]:
         """Let the agent use a catalog, or not.
@@ -431,7 +431,7 @@ class Metadata(Group):
         """
         return await self._send(
             Request(
-                "metadata.update_metadata_with_catalog_id",
+                "metadata.update_catalog",
                 "PUT",
                 "/metadata/{project_id}/{catalog_id}",
                 path={"project_id": project_id, "catalog_id": catalog_id},
@@ -441,7 +441,7 @@ class Metadata(Group):
             )
         )
 
-    async def update_metadata_with_catalog_id_and_schema_name(
+    async def update_schema(
         self, project_id: str, catalog_id: str, schema_name: str, usage: MetadataAIUsageUpdateRequest
     ) -> dict[str, object]:
         """Let the agent use a schema, or not.
@@ -450,7 +450,7 @@ class Metadata(Group):
         """
         return await self._send(
             Request(
-                "metadata.update_metadata_with_catalog_id_and_schema_name",
+                "metadata.update_schema",
                 "PUT",
                 "/metadata/{project_id}/{catalog_id}/{schema_name}",
                 path={"project_id": project_id, "catalog_id": catalog_id, "schema_name": schema_name},
@@ -460,7 +460,7 @@ class Metadata(Group):
             )
         )
 
-    async def update_metadata(
+    async def update_table(
         self, project_id: str, catalog_id: str, schema_name: str, table_name: str, metadata: MetadataUpdateRequest
     ) -> dict[str, object]:
         """Change the metadata of a table.
@@ -469,7 +469,7 @@ class Metadata(Group):
         """
         return await self._send(
             Request(
-                "metadata.update_metadata",
+                "metadata.update_table",
                 "PUT",
                 "/metadata/{project_id}/{catalog_id}/{schema_name}/{table_name}",
                 path={
@@ -499,7 +499,7 @@ class Metadata(Group):
             WaitTimeoutError: it has not ended in time; it goes on.
             WaitStalledError: it shows no progress.
         """
-        await self.refresh_metadata(project_id, refresh)
+        await self.refresh(project_id, refresh)
         return await self.wait_for_refresh(
             project_id, str(refresh.catalog_id), waiting=waiting, on_progress=on_progress
         )
@@ -523,7 +523,7 @@ class Metadata(Group):
             WaitStalledError: it shows no progress.
         """
         return await wait(
-            functools.partial(self.get_refresh_metadata_job_status, project_id, catalog_id),
+            functools.partial(self.get_refresh_status, project_id, catalog_id),
             MetadataJudge().judge,
             operation="metadata.wait_for_refresh",
             waiting=waiting,

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from peaka_async._request import Request, Safety
-from peaka_async.endpoints._base import Group
+from peaka_async.endpoints._base import Group, List
 from peaka_async.models.organizations import Organization
 
 
 class Organizations(Group):
     """The organizations that the key reaches."""
 
-    async def list_organizations(self) -> list[Organization]:
+    async def list(self) -> List[Organization]:
         """List the organizations.
 
         [API page](https://docs.peaka.com/api-reference/organizations/list-organizations)
         """
         return await self._send(
             Request(
-                "organizations.list_organizations",
+                "organizations.list",
                 "GET",
                 "/organizations",
                 returns=list[Organization],
@@ -26,14 +26,14 @@ class Organizations(Group):
             )
         )
 
-    async def get_organization(self, organization_id: str) -> Organization:
+    async def get(self, organization_id: str) -> Organization:
         """Get an organization.
 
         [API page](https://docs.peaka.com/api-reference/organizations/read-organization)
         """
         return await self._send(
             Request(
-                "organizations.get_organization",
+                "organizations.get",
                 "GET",
                 "/organizations/{organization_id}",
                 path={"organization_id": organization_id},

@@ -5,21 +5,21 @@ from __future__ import annotations
 from types import NoneType
 
 from peaka_async._request import Request, Safety
-from peaka_async.endpoints._base import Group
+from peaka_async.endpoints._base import Group, List
 from peaka_async.models.projects import Project, ProjectRequest
 
 
 class Projects(Group):
     """The projects of a workspace."""
 
-    async def list_projects(self, organization_id: str, workspace_id: str) -> list[Project]:
+    async def list(self, organization_id: str, workspace_id: str) -> List[Project]:
         """List the projects of a workspace.
 
         [API page](https://docs.peaka.com/api-reference/projects/list-projects)
         """
         return await self._send(
             Request(
-                "projects.list_projects",
+                "projects.list",
                 "GET",
                 "/organizations/{organization_id}/workspaces/{workspace_id}/projects",
                 path={"organization_id": organization_id, "workspace_id": workspace_id},
@@ -29,14 +29,14 @@ class Projects(Group):
             )
         )
 
-    async def create_project(self, organization_id: str, workspace_id: str, project: ProjectRequest) -> Project:
+    async def create(self, organization_id: str, workspace_id: str, project: ProjectRequest) -> Project:
         """Create a project.
 
         [API page](https://docs.peaka.com/api-reference/projects/create-project)
         """
         return await self._send(
             Request(
-                "projects.create_project",
+                "projects.create",
                 "POST",
                 "/organizations/{organization_id}/workspaces/{workspace_id}/projects",
                 path={"organization_id": organization_id, "workspace_id": workspace_id},
@@ -47,14 +47,14 @@ class Projects(Group):
             )
         )
 
-    async def read_project(self, organization_id: str, workspace_id: str, project_id: str) -> Project:
+    async def get(self, organization_id: str, workspace_id: str, project_id: str) -> Project:
         """Get a project.
 
         [API page](https://docs.peaka.com/api-reference/projects/read-project)
         """
         return await self._send(
             Request(
-                "projects.read_project",
+                "projects.get",
                 "GET",
                 "/organizations/{organization_id}/workspaces/{workspace_id}/projects/{project_id}",
                 path={"organization_id": organization_id, "workspace_id": workspace_id, "project_id": project_id},
@@ -64,7 +64,7 @@ class Projects(Group):
             )
         )
 
-    async def update_project(
+    async def update(
         self, organization_id: str, workspace_id: str, project_id: str, project: ProjectRequest
     ) -> Project:
         """Change a project's name or description.
@@ -73,7 +73,7 @@ class Projects(Group):
         """
         return await self._send(
             Request(
-                "projects.update_project",
+                "projects.update",
                 "PUT",
                 "/organizations/{organization_id}/workspaces/{workspace_id}/projects/{project_id}",
                 path={"organization_id": organization_id, "workspace_id": workspace_id, "project_id": project_id},
@@ -84,14 +84,14 @@ class Projects(Group):
             )
         )
 
-    async def delete_project(self, organization_id: str, workspace_id: str, project_id: str) -> None:
+    async def delete(self, organization_id: str, workspace_id: str, project_id: str) -> None:
         """Delete a project with everything in it.
 
         [API page](https://docs.peaka.com/api-reference/projects/delete-project)
         """
         return await self._send(
             Request(
-                "projects.delete_project",
+                "projects.delete",
                 "DELETE",
                 "/organizations/{organization_id}/workspaces/{workspace_id}/projects/{project_id}",
                 path={"organization_id": organization_id, "workspace_id": workspace_id, "project_id": project_id},

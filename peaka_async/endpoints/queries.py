@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import NoneType
 
 from peaka_async._request import Request, Safety
-from peaka_async.endpoints._base import Group
+from peaka_async.endpoints._base import Group, List
 from peaka_async.models.queries import ExecutableQuery, Query, QueryPathUpdateRequest, QueryRequest, ResultFormat
 from peaka_async.models.query_results import QueryResult
 
@@ -13,14 +13,14 @@ from peaka_async.models.query_results import QueryResult
 class Queries(Group):
     """The saved queries of a project, and the execution of SQL."""
 
-    async def list_queries(self, project_id: str) -> list[Query]:
+    async def list(self, project_id: str) -> List[Query]:
         """List the project's queries.
 
         [API page](https://docs.peaka.com/api-reference/queries/list-queries)
         """
         return await self._send(
             Request(
-                "queries.list_queries",
+                "queries.list",
                 "GET",
                 "/data/projects/{project_id}/queries",
                 path={"project_id": project_id},
@@ -29,9 +29,7 @@ class Queries(Group):
             )
         )
 
-    async def create_query(
-        self, project_id: str, query: QueryRequest, *, check_schema_exists: bool | None = None
-    ) -> Query:
+    async def create(self, project_id: str, query: QueryRequest, *, check_schema_exists: bool | None = None) -> Query:
         """Create a query.
 
         [API page](https://docs.peaka.com/api-reference/queries/create-query)
@@ -42,7 +40,7 @@ class Queries(Group):
         """
         return await self._send(
             Request(
-                "queries.create_query",
+                "queries.create",
                 "POST",
                 "/data/projects/{project_id}/queries",
                 path={"project_id": project_id},
@@ -53,7 +51,7 @@ class Queries(Group):
             )
         )
 
-    async def execute_query(
+    async def execute(
         self, project_id: str, query: ExecutableQuery, *, result_format: ResultFormat = ResultFormat.CELL_TYPED
     ) -> QueryResult:
         """Execute a query and get its rows, all at once.
@@ -75,7 +73,7 @@ class Queries(Group):
         """
         return await self._send(
             Request(
-                "queries.execute_query",
+                "queries.execute",
                 "POST",
                 "/data/projects/{project_id}/queries/execute",
                 path={"project_id": project_id},
@@ -87,7 +85,7 @@ class Queries(Group):
             )
         )
 
-    async def read_query(self, project_id: str, query_id: str) -> Query:
+    async def get(self, project_id: str, query_id: str) -> Query:
         """Get a query.
 
         [API page](https://docs.peaka.com/api-reference/queries/read-query)
@@ -97,7 +95,7 @@ class Queries(Group):
         """
         return await self._send(
             Request(
-                "queries.read_query",
+                "queries.get",
                 "GET",
                 "/data/projects/{project_id}/queries/{query_id}",
                 path={"project_id": project_id, "query_id": query_id},
@@ -106,7 +104,7 @@ class Queries(Group):
             )
         )
 
-    async def update_query(
+    async def update(
         self, project_id: str, query_id: str, query: QueryRequest, *, check_schema_exists: bool | None = None
     ) -> Query:
         """Change a query's name, SQL or schedule; what is left out stays.
@@ -118,7 +116,7 @@ class Queries(Group):
         """
         return await self._send(
             Request(
-                "queries.update_query",
+                "queries.update",
                 "PUT",
                 "/data/projects/{project_id}/queries/{query_id}",
                 path={"project_id": project_id, "query_id": query_id},
@@ -129,14 +127,14 @@ class Queries(Group):
             )
         )
 
-    async def delete_query(self, project_id: str, query_id: str) -> None:
+    async def delete(self, project_id: str, query_id: str) -> None:
         """Delete a query.
 
         [API page](https://docs.peaka.com/api-reference/queries/delete-query)
         """
         return await self._send(
             Request(
-                "queries.delete_query",
+                "queries.delete",
                 "DELETE",
                 "/data/projects/{project_id}/queries/{query_id}",
                 path={"project_id": project_id, "query_id": query_id},
@@ -145,14 +143,14 @@ class Queries(Group):
             )
         )
 
-    async def update_query_path(self, project_id: str, query_id: str, path: QueryPathUpdateRequest) -> None:
+    async def update_path(self, project_id: str, query_id: str, path: QueryPathUpdateRequest) -> None:
         """Move a query to a folder.
 
         [API page](https://docs.peaka.com/api-reference/queries/update-query-path)
         """
         return await self._send(
             Request(
-                "queries.update_query_path",
+                "queries.update_path",
                 "PATCH",
                 "/data/projects/{project_id}/queries/{query_id}/path",
                 path={"project_id": project_id, "query_id": query_id},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import NoneType
 
 from peaka_async._request import Request, Safety
-from peaka_async.endpoints._base import Group
+from peaka_async.endpoints._base import Group, List
 from peaka_async.models.queries import QueryPathUpdateRequest
 from peaka_async.models.query_folders import (
     QueryFolderCreateRequest,
@@ -20,14 +20,14 @@ from peaka_async.models.query_folders import (
 class QueryFolders(Group):
     """The query folders of a project."""
 
-    async def list_query_folders(self, project_id: str) -> list[QueryFolderItem]:
+    async def list(self, project_id: str) -> List[QueryFolderItem]:
         """List all folders of the project, without their contents.
 
         [API page](https://docs.peaka.com/api-reference/query-folders/list-query-folders)
         """
         return await self._send(
             Request(
-                "query_folders.list_query_folders",
+                "query_folders.list",
                 "GET",
                 "/data/projects/{project_id}/queries/folders",
                 path={"project_id": project_id},
@@ -36,14 +36,14 @@ class QueryFolders(Group):
             )
         )
 
-    async def create_query_folder_at_root(self, project_id: str, folder: QueryFolderCreateRequest) -> QueryFolderItem:
+    async def create(self, project_id: str, folder: QueryFolderCreateRequest) -> QueryFolderItem:
         """Create a folder at the root. The folders between are made too.
 
         [API page](https://docs.peaka.com/api-reference/query-folders/create-query-folder)
         """
         return await self._send(
             Request(
-                "query_folders.create_query_folder_at_root",
+                "query_folders.create",
                 "POST",
                 "/data/projects/{project_id}/queries/folders",
                 path={"project_id": project_id},
@@ -53,7 +53,7 @@ class QueryFolders(Group):
             )
         )
 
-    async def get_query_folder_tree(
+    async def get_tree(
         self, project_id: str, *, include_queries: bool | None = None, root_folder_id: str | None = None
     ) -> QueryFolderTreeResponse:
         """Get the folders as a tree, all of it or from `root_folder_id` on.
@@ -62,7 +62,7 @@ class QueryFolders(Group):
         """
         return await self._send(
             Request(
-                "query_folders.get_query_folder_tree",
+                "query_folders.get_tree",
                 "GET",
                 "/data/projects/{project_id}/queries/folders/tree",
                 path={"project_id": project_id},
@@ -72,7 +72,7 @@ class QueryFolders(Group):
             )
         )
 
-    async def read_query_folder(self, project_id: str, folder_id: str) -> QueryFolderWithContentsResponse:
+    async def get(self, project_id: str, folder_id: str) -> QueryFolderWithContentsResponse:
         """Get a folder with what lies directly in it.
 
         [API page](https://docs.peaka.com/api-reference/query-folders/read-query-folder)
@@ -82,7 +82,7 @@ class QueryFolders(Group):
         """
         return await self._send(
             Request(
-                "query_folders.read_query_folder",
+                "query_folders.get",
                 "GET",
                 "/data/projects/{project_id}/queries/folders/{folder_id}",
                 path={"project_id": project_id, "folder_id": folder_id},
@@ -91,7 +91,7 @@ class QueryFolders(Group):
             )
         )
 
-    async def add_or_remove_query_from_folder(
+    async def add_or_remove_query(
         self, project_id: str, folder_id: str, queries: QueryFolderUpdateRequest
     ) -> QueryFolderWithContentsResponse:
         """Move queries into a folder, and others out of it to the root.
@@ -100,7 +100,7 @@ class QueryFolders(Group):
         """
         return await self._send(
             Request(
-                "query_folders.add_or_remove_query_from_folder",
+                "query_folders.add_or_remove_query",
                 "PUT",
                 "/data/projects/{project_id}/queries/folders/{folder_id}",
                 path={"project_id": project_id, "folder_id": folder_id},
@@ -110,14 +110,14 @@ class QueryFolders(Group):
             )
         )
 
-    async def delete_query_folder(self, project_id: str, folder_id: str, *, force: bool | None = None) -> None:
+    async def delete(self, project_id: str, folder_id: str, *, force: bool | None = None) -> None:
         """Delete a folder that is empty; with `force` also one that is not, with all that is in it.
 
         [API page](https://docs.peaka.com/api-reference/query-folders/delete-query-folder)
         """
         return await self._send(
             Request(
-                "query_folders.delete_query_folder",
+                "query_folders.delete",
                 "DELETE",
                 "/data/projects/{project_id}/queries/folders/{folder_id}",
                 path={"project_id": project_id, "folder_id": folder_id},
@@ -127,16 +127,14 @@ class QueryFolders(Group):
             )
         )
 
-    async def rename_query_folder(
-        self, project_id: str, folder_id: str, name: QueryFolderRenameRequest
-    ) -> QueryFolderItem:
+    async def rename(self, project_id: str, folder_id: str, name: QueryFolderRenameRequest) -> QueryFolderItem:
         """Rename a folder.
 
         [API page](https://docs.peaka.com/api-reference/query-folders/rename-query-folder)
         """
         return await self._send(
             Request(
-                "query_folders.rename_query_folder",
+                "query_folders.rename",
                 "PATCH",
                 "/data/projects/{project_id}/queries/folders/{folder_id}/name",
                 path={"project_id": project_id, "folder_id": folder_id},
@@ -146,14 +144,14 @@ class QueryFolders(Group):
             )
         )
 
-    async def move_query_folder(self, project_id: str, folder_id: str, path: QueryPathUpdateRequest) -> QueryFolderItem:
+    async def move(self, project_id: str, folder_id: str, path: QueryPathUpdateRequest) -> QueryFolderItem:
         """Move a folder with all that is in it.
 
         [API page](https://docs.peaka.com/api-reference/query-folders/move-query-folder)
         """
         return await self._send(
             Request(
-                "query_folders.move_query_folder",
+                "query_folders.move",
                 "PATCH",
                 "/data/projects/{project_id}/queries/folders/{folder_id}/path",
                 path={"project_id": project_id, "folder_id": folder_id},
@@ -163,7 +161,7 @@ class QueryFolders(Group):
             )
         )
 
-    async def create_query_folder_with_parent_id(
+    async def create_in_folder(
         self, project_id: str, parent_folder_id: str, folder: QueryFolderCreateRequest
     ) -> QueryFolderItem:
         """Create a folder in another.
@@ -172,7 +170,7 @@ class QueryFolders(Group):
         """
         return await self._send(
             Request(
-                "query_folders.create_query_folder_with_parent_id",
+                "query_folders.create_in_folder",
                 "POST",
                 "/data/projects/{project_id}/queries/folders/{parent_folder_id}",
                 path={"project_id": project_id, "parent_folder_id": parent_folder_id},

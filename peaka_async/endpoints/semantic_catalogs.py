@@ -18,14 +18,14 @@ from peaka_async.models.semantic_catalogs import (
 class SemanticCatalogs(Group):
     """The semantic catalogs of a project."""
 
-    async def create_semantic_catalog(self, project_id: str, catalog: SemanticCatalogRequest) -> Catalog:
+    async def create(self, project_id: str, catalog: SemanticCatalogRequest) -> Catalog:
         """Create a semantic catalog.
 
         [API page](https://docs.peaka.com/api-reference/semantic-catalogs/create-a-semantic-catalog)
         """
         return await self._send(
             Request(
-                "semantic_catalogs.create_semantic_catalog",
+                "semantic_catalogs.create",
                 "POST",
                 "/data/projects/{project_id}/semantic-catalogs",
                 path={"project_id": project_id},
@@ -35,16 +35,14 @@ class SemanticCatalogs(Group):
             )
         )
 
-    async def create_semantic_table(
-        self, project_id: str, catalog_id: str, table: SemanticTableRequest
-    ) -> SemanticTable:
+    async def create_table(self, project_id: str, catalog_id: str, table: SemanticTableRequest) -> SemanticTable:
         """Create a table of a semantic catalog from a saved query.
 
         [API page](https://docs.peaka.com/api-reference/semantic-catalogs/create-a-semantic-table)
         """
         return await self._send(
             Request(
-                "semantic_catalogs.create_semantic_table",
+                "semantic_catalogs.create_table",
                 "POST",
                 "/data/projects/{project_id}/semantic-catalogs/{catalog_id}",
                 path={"project_id": project_id, "catalog_id": catalog_id},
@@ -54,14 +52,14 @@ class SemanticCatalogs(Group):
             )
         )
 
-    async def share_semantic_table(self, project_id: str, catalog_id: str, share: CatalogShareRequest) -> None:
+    async def share(self, project_id: str, catalog_id: str, share: CatalogShareRequest) -> None:
         """Give another project read access to a semantic catalog.
 
         [API page](https://docs.peaka.com/api-reference/semantic-catalogs/share-semantic-catalog)
         """
         return await self._send(
             Request(
-                "semantic_catalogs.share_semantic_table",
+                "semantic_catalogs.share",
                 "POST",
                 "/data/projects/{project_id}/semantic-catalogs/{catalog_id}/share",
                 path={"project_id": project_id, "catalog_id": catalog_id},
@@ -71,14 +69,14 @@ class SemanticCatalogs(Group):
             )
         )
 
-    async def delete_semantic_table(self, project_id: str, catalog_id: str, table_id: str) -> None:
+    async def delete_table(self, project_id: str, catalog_id: str, table_id: str) -> None:
         """Delete a table of a semantic catalog. Its query stays.
 
         [API page](https://docs.peaka.com/api-reference/semantic-catalogs/delete-a-semantic-table)
         """
         return await self._send(
             Request(
-                "semantic_catalogs.delete_semantic_table",
+                "semantic_catalogs.delete_table",
                 "DELETE",
                 "/data/projects/{project_id}/semantic-catalogs/{catalog_id}/table/{table_id}",
                 path={"project_id": project_id, "catalog_id": catalog_id, "table_id": table_id},

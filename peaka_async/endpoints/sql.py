@@ -10,14 +10,14 @@ from peaka_async.models.sql import SQLTranspileQueryRequest, TranspiledQuery
 class Sql(Group):
     """The translation of SQL."""
 
-    async def transpile_sql(self, dialect: str, query: SQLTranspileQueryRequest) -> TranspiledQuery:
+    async def transpile(self, dialect: str, query: SQLTranspileQueryRequest) -> TranspiledQuery:
         """Translate a query from Trino's SQL into another dialect, such as `mysql`, `postgres` or `bigquery`.
 
         [API page](https://docs.peaka.com/api-reference/sql/transpile-sql)
         """
         return await self._send(
             Request(
-                "sql.transpile_sql",
+                "sql.transpile",
                 "POST",
                 "/sql/transpile/{dialect}",
                 path={"dialect": dialect},

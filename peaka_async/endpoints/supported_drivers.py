@@ -10,14 +10,14 @@ from peaka_async.models.supported_drivers import ConnectionStrings
 class SupportedDrivers(Group):
     """The connection strings for other tools; they hold the API key."""
 
-    async def get_supported_drivers(self, *, catalog_name: str | None = None) -> ConnectionStrings:
+    async def get(self, *, catalog_name: str | None = None) -> ConnectionStrings:
         """Get the connection strings of all drivers.
 
         [API page](https://docs.peaka.com/api-reference/supported-drivers/list-supported-drivers)
         """
         return await self._send(
             Request(
-                "supported_drivers.get_supported_drivers",
+                "supported_drivers.get",
                 "GET",
                 "/supportedDrivers",
                 query={"catalog_name": catalog_name},
@@ -26,14 +26,14 @@ class SupportedDrivers(Group):
             )
         )
 
-    async def get_jdbc_driver(self) -> ConnectionStrings:
+    async def get_jdbc(self) -> ConnectionStrings:
         """Get the JDBC connection string.
 
         [API page](https://docs.peaka.com/api-reference/supported-drivers/get-jdbc-driver)
         """
         return await self._send(
             Request(
-                "supported_drivers.get_jdbc_driver",
+                "supported_drivers.get_jdbc",
                 "GET",
                 "/supportedDrivers/jdbc",
                 returns=ConnectionStrings,
@@ -41,14 +41,14 @@ class SupportedDrivers(Group):
             )
         )
 
-    async def get_sql_alchemy_driver(self, catalog_name: str) -> ConnectionStrings:
+    async def get_sql_alchemy(self, catalog_name: str) -> ConnectionStrings:
         """Get the SQLAlchemy connection string for a catalog.
 
         [API page](https://docs.peaka.com/api-reference/supported-drivers/get-sql-alchemy-driver)
         """
         return await self._send(
             Request(
-                "supported_drivers.get_sql_alchemy_driver",
+                "supported_drivers.get_sql_alchemy",
                 "GET",
                 "/supportedDrivers/sql_alchemy",
                 query={"catalog_name": catalog_name},

@@ -5,21 +5,21 @@ from __future__ import annotations
 from types import NoneType
 
 from peaka_async._request import Request, Safety
-from peaka_async.endpoints._base import Group
+from peaka_async.endpoints._base import Group, List
 from peaka_async.models.workspaces import Workspace, WorkspaceRequest
 
 
 class Workspaces(Group):
     """The workspaces of an organization."""
 
-    async def list_workspaces(self, organization_id: str) -> list[Workspace]:
+    async def list(self, organization_id: str) -> List[Workspace]:
         """List the workspaces of an organization.
 
         [API page](https://docs.peaka.com/api-reference/workspaces/list-workspaces)
         """
         return await self._send(
             Request(
-                "workspaces.list_workspaces",
+                "workspaces.list",
                 "GET",
                 "/organizations/{organization_id}/workspaces",
                 path={"organization_id": organization_id},
@@ -29,14 +29,14 @@ class Workspaces(Group):
             )
         )
 
-    async def create_workspace(self, organization_id: str, workspace: WorkspaceRequest) -> Workspace:
+    async def create(self, organization_id: str, workspace: WorkspaceRequest) -> Workspace:
         """Create a workspace.
 
         [API page](https://docs.peaka.com/api-reference/workspaces/create-workspace)
         """
         return await self._send(
             Request(
-                "workspaces.create_workspace",
+                "workspaces.create",
                 "POST",
                 "/organizations/{organization_id}/workspaces",
                 path={"organization_id": organization_id},
@@ -47,14 +47,14 @@ class Workspaces(Group):
             )
         )
 
-    async def get_workspace(self, organization_id: str, workspace_id: str) -> Workspace:
+    async def get(self, organization_id: str, workspace_id: str) -> Workspace:
         """Get a workspace.
 
         [API page](https://docs.peaka.com/api-reference/workspaces/read-workspace)
         """
         return await self._send(
             Request(
-                "workspaces.get_workspace",
+                "workspaces.get",
                 "GET",
                 "/organizations/{organization_id}/workspaces/{workspace_id}",
                 path={"organization_id": organization_id, "workspace_id": workspace_id},
@@ -64,14 +64,14 @@ class Workspaces(Group):
             )
         )
 
-    async def update_workspace(self, organization_id: str, workspace_id: str, workspace: WorkspaceRequest) -> Workspace:
+    async def update(self, organization_id: str, workspace_id: str, workspace: WorkspaceRequest) -> Workspace:
         """Change a workspace's name or description.
 
         [API page](https://docs.peaka.com/api-reference/workspaces/update-workspace)
         """
         return await self._send(
             Request(
-                "workspaces.update_workspace",
+                "workspaces.update",
                 "PUT",
                 "/organizations/{organization_id}/workspaces/{workspace_id}",
                 path={"organization_id": organization_id, "workspace_id": workspace_id},
@@ -82,14 +82,14 @@ class Workspaces(Group):
             )
         )
 
-    async def delete_workspace(self, organization_id: str, workspace_id: str) -> None:
+    async def delete(self, organization_id: str, workspace_id: str) -> None:
         """Delete a workspace.
 
         [API page](https://docs.peaka.com/api-reference/workspaces/delete-workspace)
         """
         return await self._send(
             Request(
-                "workspaces.delete_workspace",
+                "workspaces.delete",
                 "DELETE",
                 "/organizations/{organization_id}/workspaces/{workspace_id}",
                 path={"organization_id": organization_id, "workspace_id": workspace_id},

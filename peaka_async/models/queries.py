@@ -166,4 +166,4 @@ class QueryExecuteRequestStatement:
 
 
 ExecutableQuery = QueryExecuteRequest | QueryExecuteRequestId | QueryExecuteRequestName | QueryExecuteRequestStatement
-"""What `execute_query` takes."""
+"""What `queries.execute` takes."""

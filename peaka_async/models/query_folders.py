@@ -62,7 +62,7 @@ class QueryFolderItem:
 
 @attrs.frozen
 class QueryFolderListResponse:
-    """The service's own form of a list of folders; `list_query_folders` gives the items alone."""
+    """The service's own form of a list of folders; `query_folders.list` gives the items alone."""
 
     items: list[QueryFolderItem] | None = None
 

@@ -143,7 +143,7 @@ class ConnectFlow:
         """
         _check_user(user_ref)
         nonce = secrets.token_urlsafe(24)
-        made = await self._peaka.connections.create_connection(order.project_id, request_of(order, nonce))
+        made = await self._peaka.connections.create(order.project_id, request_of(order, nonce))
         url, connection_id = _checked(made)
         state = _state_of(url)
         if state is None and isinstance(order.via, OwnRedirect | ForwardedRedirect):
@@ -419,7 +419,7 @@ class ConnectFlow:
 
     async def _ask(self, flow: PendingFlow) -> Connection:
         """What Peaka says of the connection."""
-        found = await self._peaka.connections.get_connection(flow.project_id, flow.connection_id)
+        found = await self._peaka.connections.get(flow.project_id, flow.connection_id)
         if found.url:
             raise incomplete("Peaka still waits for its completion")
         return _filled(flow, found)

@@ -8,28 +8,28 @@ DEVIATIONS = {
     "InitSessionRequest.connectorType": "the operation's description has it, the schema of the modes does not",
     "InitSessionRequest.featureFlags": "the operation's example has it, the schema of the modes does not",
     "Meta.query": "the document refers to the saved query of the same name; the service answers the text searched for",
-    "api_keys.list_api_keys(answer)": _ARRAY,
-    "cache.full_refresh_cache(answer)": _SHAPE,
-    "cache.incremental_update_cache(answer)": _SHAPE,
-    "connections.list_connection_config(answer)": _ARRAY,
-    "connections.list_connections(answer)": _ARRAY,
+    "api_keys.list(answer)": _ARRAY,
+    "cache.full_refresh(answer)": _SHAPE,
+    "cache.incremental_update(answer)": _SHAPE,
+    "connections.list_configs(answer)": _ARRAY,
+    "connections.list(answer)": _ARRAY,
     "internal_tables.add_bi_column(answer)": _ARRAY,
     "internal_tables.add_column(answer)": _ARRAY,
     "metadata.generate_sample_questions(answer)": _SHAPE,
     "metadata.generate_semantics(answer)": _SHAPE,
-    "metadata.get_project_catalog_metadata_relations(answer)": _SHAPE,
-    "metadata.get_project_metadata(answer)": _SHAPE,
+    "metadata.list_relations(answer)": _SHAPE,
+    "metadata.get(answer)": _SHAPE,
     "metadata.list_golden_sqls(answer)": _SHAPE,
     "metadata.query_golden_sqls(answer)": _SHAPE,
-    "metadata.query_metadata(answer)": _SHAPE,
-    "organizations.list_organizations(answer)": _ARRAY,
-    "queries.execute_query(answer)": "the document has no schema; its examples, one for each format, have this shape",
-    "query_folders.list_query_folders(answer)": "the items alone, as all lists",
-    "sql.transpile_sql(answer)": "the document has no schema; the service answers `query`, the example `result`",
-    "supported_drivers.get_jdbc_driver(answer)": "the string is an object of connection strings, not always valid JSON",
-    "supported_drivers.get_sql_alchemy_driver(answer)": "the string is an object of connection strings",
-    "supported_drivers.get_supported_drivers(answer)": "the string is an object of connection strings",
-    "workspaces.list_workspaces(answer)": _ARRAY,
+    "metadata.query(answer)": _SHAPE,
+    "organizations.list(answer)": _ARRAY,
+    "queries.execute(answer)": "the document has no schema; its examples, one for each format, have this shape",
+    "query_folders.list(answer)": "the items alone, as all lists",
+    "sql.transpile(answer)": "the document has no schema; the service answers `query`, the example `result`",
+    "supported_drivers.get_jdbc(answer)": "the string is an object of connection strings, not always valid JSON",
+    "supported_drivers.get_sql_alchemy(answer)": "the string is an object of connection strings",
+    "supported_drivers.get(answer)": "the string is an object of connection strings",
+    "workspaces.list(answer)": _ARRAY,
 }
 
 # Models that stand behind a deviation.
@@ -37,10 +37,10 @@ NOT_REACHED = {"QueryFolderListResponse"}
 
 EXAMPLES_BEYOND_THE_SCHEMA = {
     # The example has an id, which the service gives.
-    "cache.create_cache": {"id"},
+    "cache.create": {"id"},
 }
 
 NOT_JSON = {
     # The example is a comment on the possible values.
-    "metadata.get_refresh_metadata_job_status",
+    "metadata.get_refresh_status",
 }

@@ -19,16 +19,16 @@ from peaka_async.models import CsvImportRequest, CsvMapping
 
 # Methods that are made of operations.
 FLOWS = {
-    "cache.execution_history_pages",
+    "cache.list_executions_pages",
     "cache.run_full_refresh",
     "cache.run_incremental_update",
     "cache.wait_for_run",
     "catalogs.search_pages",
     "exports.download",
-    "exports.export_pages",
-    "exports.run_query_export",
-    "exports.run_table_export",
-    "exports.wait_for_export",
+    "exports.list_pages",
+    "exports.run_query",
+    "exports.run_table",
+    "exports.wait",
     "materialized_queries.run_refresh",
     "materialized_queries.wait_for_refresh",
     "metadata.run_refresh",

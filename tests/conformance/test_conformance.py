@@ -92,11 +92,11 @@ def test_what_is_deprecated_says_so(described_one, published_one):
     assert hasattr(described_one.method, "__deprecated__") == published_one.get("deprecated", False)
 
 
-COMPUTED = {"queries.execute_query", "catalogs.search", "sql.transpile_sql"}
+COMPUTED = {"queries.execute", "catalogs.search", "sql.transpile"}
 CANCELS = {
-    "cache.cancel_full_refresh_cache",
-    "cache.cancel_incremental_cache",
-    "materialized_queries.cancel_materialized_query",
+    "cache.cancel_full_refresh",
+    "cache.cancel_incremental_update",
+    "materialized_queries.cancel",
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 from peaka_async import ConfigurationError
 from peaka_async.emulator import Fault, Faults, Moment
 
-CREATE = "connections.create_connection"
+CREATE = "connections.create"
 BODY = b'{"name":"n","type":"stripe","credential":{"token":"sk"}}'
 
 

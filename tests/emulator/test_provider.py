@@ -175,9 +175,7 @@ async def test_another_provider_in_its_place(code, active):
         PeakaClient(emulator.api_key, base_url=emulator.base_url) as peaka,
     ):
         credential = OAuth2Credential(client_id="app", client_secret="s3cret", redirect_url="https://app.example/cb")
-        pending = await peaka.connections.create_connection(
-            emulator.project_id, ConnectionRequest("crm", "hubspot", credential)
-        )
+        pending = await peaka.connections.create(emulator.project_id, ConnectionRequest("crm", "hubspot", credential))
         state = pending.url.partition("state=")[2]
         callback = Oauth2Callback(f"code={code}&state={state}")
         with contextlib.nullcontext() if active else pytest.raises(BadRequestError, match="oa002"):

@@ -74,13 +74,13 @@ async def test_the_frameworks_errors(api, method, path, status, error):
 async def test_it_records_what_it_saw(emulator, api):
     """Method, target, operation, headers, body, time and fault of each request, the newest last."""
     fault = Fault.answer(418)
-    emulator.faults.add("connections.create_connection", fault)
+    emulator.faults.add("connections.create", fault)
     await api.on_connections("POST", "?a=%2Fb%20c", data=b"{", headers={"X-Mark": "7"})
     await api.call("GET", "/nowhere")
     first, second = emulator.requests
 
     assert (first.operation, first.method, first.body, first.fault) == (
-        "connections.create_connection",
+        "connections.create",
         "POST",
         b"{",
         fault,

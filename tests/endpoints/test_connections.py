@@ -23,15 +23,15 @@ from peaka_async.endpoints.connections import Connections
 CALLBACK = Oauth2Callback("code=1&state=2")
 REQUEST = ConnectionRequest("pg", "POSTGRES", DatabaseCredential(url="h", port=5432, use_ssl=False))
 ROWS = [
-    ("list_connection_config", (), "GET", "/connections/config", None, list[ConnectionConfiguration], Safety.SAFE),
-    ("get_connection_config", ("t",), "GET", "/connections/config/t", None, ConnectionConfiguration, Safety.SAFE),
-    ("list_connections", ("p",), "GET", "/connections/p", None, list[Connection], Safety.SAFE),
-    ("create_connection", ("p", REQUEST), "POST", "/connections/p", REQUEST, Connection, Safety.ONCE),
+    ("list_configs", (), "GET", "/connections/config", None, list[ConnectionConfiguration], Safety.SAFE),
+    ("get_config", ("t",), "GET", "/connections/config/t", None, ConnectionConfiguration, Safety.SAFE),
+    ("list", ("p",), "GET", "/connections/p", None, list[Connection], Safety.SAFE),
+    ("create", ("p", REQUEST), "POST", "/connections/p", REQUEST, Connection, Safety.ONCE),
     ("oauth2_callback", ("p", CALLBACK), "POST", "/connections/p/oauth2", CALLBACK, Connection, Safety.ONCE),
-    ("get_connection", ("p", "c"), "GET", "/connections/p/c", None, Connection, Safety.SAFE),
-    ("update_connection", ("p", "c", REQUEST), "PUT", "/connections/p/c", REQUEST, Connection, Safety.IDEMPOTENT),
-    ("delete_connection", ("p", "c"), "DELETE", "/connections/p/c", None, NoneType, Safety.IDEMPOTENT),
-    ("get_connection_view", ("p", "c"), "GET", "/connections/p/c/detail", None, dict[str, object], Safety.SAFE),
+    ("get", ("p", "c"), "GET", "/connections/p/c", None, Connection, Safety.SAFE),
+    ("update", ("p", "c", REQUEST), "PUT", "/connections/p/c", REQUEST, Connection, Safety.IDEMPOTENT),
+    ("delete", ("p", "c"), "DELETE", "/connections/p/c", None, NoneType, Safety.IDEMPOTENT),
+    ("get_view", ("p", "c"), "GET", "/connections/p/c/detail", None, dict[str, object], Safety.SAFE),
 ]
 
 
@@ -75,7 +75,7 @@ async def test_a_list_comes_in_three_forms(payload, expected):
     with aioresponses() as mocked:
         mocked.get("https://partner.peaka.studio/api/v1/connections/p", body=json.dumps(payload))
         async with PeakaClient("key", zone="us") as peaka:
-            assert await peaka.connections.list_connections("p") == expected
+            assert await peaka.connections.list("p") == expected
 
 
 async def test_detail_and_delete():
@@ -85,7 +85,7 @@ async def test_detail_and_delete():
         mocked.get(f"{base}/detail", payload={"type": "bullhorn", "swimlane": "123"})
         mocked.delete(base, status=204)
         async with PeakaClient("key", zone="us") as peaka:
-            detail = await peaka.connections.get_connection_view("p", "c")
-            deleted = await peaka.connections.delete_connection("p", "c")
+            detail = await peaka.connections.get_view("p", "c")
+            deleted = await peaka.connections.delete("p", "c")
 
     assert (detail, deleted) == ({"type": "bullhorn", "swimlane": "123"}, None)

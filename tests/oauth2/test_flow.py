@@ -533,7 +533,7 @@ async def test_resolving_what_is_gone(make_flow, make_order, consent, emulator, 
     emulator.faults.add("connections.oauth2_callback", Fault.cut(Moment.AFTER_WORK))
     with pytest.raises(OutcomeUnknownError):
         await flow.complete(query, user_ref=ALICE)
-    await peaka.connections.delete_connection(emulator.project_id, pending.connection_id)
+    await peaka.connections.delete(emulator.project_id, pending.connection_id)
 
     with pytest.raises(NotFoundError):
         await flow.resolve(pending)
@@ -745,7 +745,7 @@ async def test_that_peaka_does_not_say_is_no_outcome(make_flow, make_order, emul
     flow = make_flow()
     pending = await flow.start(make_order(via), user_ref=ALICE)
     query = await through_peaka(await emulator.consent(pending.consent_url))
-    emulator.faults.add("connections.get_connection", Fault.answer(403, b'{"message":"not now"}'))
+    emulator.faults.add("connections.get", Fault.answer(403, b'{"message":"not now"}'))
     with pytest.raises(OutcomeUnknownError):
         await flow.complete(query, user_ref=ALICE)
 
@@ -823,7 +823,7 @@ async def test_a_consent_url_that_cannot_be_used(make_flow, make_order, emulator
     async def create(*_):
         return Connection(**answer)
 
-    monkeypatch.setattr(flow._peaka.connections, "create_connection", create)
+    monkeypatch.setattr(flow._peaka.connections, "create", create)
     with pytest.raises(DecodeError) as raised:
         await flow.start(make_order(), user_ref=ALICE)
 

@@ -404,7 +404,7 @@ async def test_what_is_not_offered(service, alice, emulator):
 
 async def test_peaka_refuses_to_begin(service, alice, emulator):
     """An error of Peaka is a page, without its text."""
-    emulator.faults.add("connections.create_connection", Fault.answer(400, b'{"message": "routes: /internal"}'))
+    emulator.faults.add("connections.create", Fault.answer(400, b'{"message": "routes: /internal"}'))
     page = await alice.open(service.url("begin"), "POST")
 
     assert (page.status, page.title, "/internal" in page.text) == (502, "The connection failed", False)

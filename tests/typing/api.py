@@ -30,11 +30,11 @@ async def calls(callback: Oauth2Callback) -> None:
     async with PeakaClient(key, zone="eu", timeout=Timeouts(total=5), retry=RetryPolicy(attempts=1)) as peaka:
         assert_type(peaka, PeakaClient)
         assert_type(await peaka.connections.oauth2_callback("p", callback), Connection)
-        assert_type(await peaka.connections.list_connections("p"), list[Connection])
-        assert_type(await peaka.connections.list_connection_config(), list[ConnectionConfiguration])
-        assert_type(await peaka.connections.create_connection("p", ConnectionRequest("n", "t", {})), Connection)
-        await peaka.connections.delete_connection("p", "c")
-        assert_type(await peaka.connections.get_connection_view("p", "c"), dict[str, object])
+        assert_type(await peaka.connections.list("p"), list[Connection])
+        assert_type(await peaka.connections.list_configs(), list[ConnectionConfiguration])
+        assert_type(await peaka.connections.create("p", ConnectionRequest("n", "t", {})), Connection)
+        await peaka.connections.delete("p", "c")
+        assert_type(await peaka.connections.get_view("p", "c"), dict[str, object])
         assert_type(
             await peaka.with_raw_response(peaka.connections.oauth2_callback, "p", callback), RawResponse[Connection]
         )
