@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 import shutil
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 import aioresponses.core
 import pytest
 from aiohttp import ClientResponse
+from clock import Clock
 
 from peaka_async import PeakaClient, RetryPolicy, Timeouts
 from peaka_async.emulator import Emulator
@@ -47,6 +49,12 @@ def require_program():
         return path
 
     return require
+
+
+@pytest.fixture
+async def clock(monkeypatch):
+    """The running loop's time, which passes at once if nothing else can be done."""
+    return Clock(monkeypatch, asyncio.get_running_loop())
 
 
 @pytest.fixture
@@ -86,8 +94,10 @@ def redis_port(require_program, find_port, tmp_path):
     program, port = require_program("redis-server"), find_port()
     options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path), "--save", "", "--appendonly", "no"]
     with subprocess.Popen([program, *options], stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
-        for line in process.stdout:
-            if "Ready to accept connections" in line:
-                break
-        yield port
-        process.terminate()
+        try:
+            for line in process.stdout:
+                if "Ready to accept connections" in line:
+                    break
+            yield port
+        finally:
+            process.terminate()

@@ -457,14 +457,14 @@ async def test_one_deadline_bounds_the_whole_call(server):
     """Attempts and waits together never pass the deadline, however many the policy allows."""
     server.default = hang(after="body")
     policy = RetryPolicy(attempts=50, backoff=0.01, max_backoff=0.01)
-    async with client(server, timeout=Timeouts(total=0.5, attempt=0.1), retry=policy) as peaka:
+    async with client(server, timeout=Timeouts(total=1, attempt=0.1), retry=policy) as peaka:
         started = asyncio.get_running_loop().time()
         error = await failure_of(safe(peaka))
         took = asyncio.get_running_loop().time() - started
 
     assert (type(error), error.phase) == (PeakaTimeoutError, "response")
-    assert 2 <= len(server.requests) <= 6
-    assert 0.3 < took < 2
+    assert 2 <= len(server.requests) <= 10
+    assert 0.9 < took < 5  # 50 attempts would take longer
 
 
 async def test_the_attempts_limit_bounds_a_dripping_body(server):

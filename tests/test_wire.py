@@ -233,23 +233,33 @@ async def test_an_early_answer_does_not_wait_for_the_body(server):
     assert (seen.body, seen.complete) == (b"", False)
 
 
-@pytest.mark.parametrize(("behaviour", "at_once"), [(drip(0.03, chunk=40), GOOD), (drip_head(0.03, chunk=80), b"")])
-async def test_a_drip_comes_in_pieces(server, behaviour, at_once):
+@pytest.mark.parametrize(("behaviour", "at_once"), [(drip(60), GOOD), (drip_head(60), b"")])
+async def test_what_drips_is_not_there_at_once(server, behaviour, at_once):
     """The head comes at once or slowly too; the rest takes its time."""
     server.script(behaviour)
-    loop = asyncio.get_running_loop()
-    begun = b""
     async with connected(server) as (reader, writer):
         writer.write(REQUEST)
+        begun = await reader.readexactly(len(at_once))
         await server.seen()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.02)
+
+    assert begun == at_once
+
+
+@pytest.mark.parametrize("make", [drip, drip_head])
+async def test_a_drip_comes_in_pieces(server, make):
+    """Each piece takes its time, and together they are a good answer."""
+    server.script(make(0.02, chunk=80))
+    loop = asyncio.get_running_loop()
+    async with connected(server) as (reader, writer):
         started = loop.time()
-        with contextlib.suppress(TimeoutError):
-            begun = await asyncio.wait_for(reader.read(1000), 0.02)
-        rest = await reader.readexactly(len(GOOD + CONNECTION_JSON) - len(begun))
+        writer.write(REQUEST)
+        whole = await reader.readexactly(len(GOOD + CONNECTION_JSON))
         took = loop.time() - started
 
-    assert (begun, begun + rest) == (at_once, GOOD + CONNECTION_JSON)
-    assert took >= 0.05
+    assert whole == GOOD + CONNECTION_JSON
+    assert took >= 0.02 * (len(CONNECTION_JSON) // 80)
 
 
 async def test_a_broken_chunk_breaks_in_the_middle(server):
@@ -412,7 +422,7 @@ async def test_stopping_waits_for_nobody(tls):
         took = asyncio.get_running_loop().time() - started
 
         assert (server.connections, server.open_connections, asyncio.all_tasks() - before) == (22, 0, set())
-        assert took < 0.5
+        assert took < 10  # it would hang for a minute
 
 
 async def test_a_client_that_does_not_read_holds_nothing_up():
@@ -426,7 +436,7 @@ async def test_a_client_that_does_not_read_holds_nothing_up():
     took = asyncio.get_running_loop().time() - started
     sock.close()
 
-    assert took < 0.5
+    assert took < 10
 
 
 async def test_a_wrong_behaviour_is_the_tests_failure():

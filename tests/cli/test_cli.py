@@ -38,10 +38,12 @@ opened(urllib.parse.urljoin(url, action), b"decision={decision}").read()
 def emulator():
     command = [sys.executable, "-u", "-m", "peaka_async.emulator", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
-        lines = [process.stdout.readline() for _ in range(4)]
-        base_url, key, _, project = (line.split()[-1] for line in lines)
-        yield {"PEAKA_BASE_URL": base_url, "PEAKA_API_KEY": key, "PEAKA_PROJECT_ID": project}
-        process.terminate()
+        try:
+            lines = [process.stdout.readline() for _ in range(4)]
+            base_url, key, _, project = (line.split()[-1] for line in lines)
+            yield {"PEAKA_BASE_URL": base_url, "PEAKA_API_KEY": key, "PEAKA_PROJECT_ID": project}
+        finally:
+            process.terminate()
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def peaka(emulator, tmp_path):
             input=text,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
 

@@ -17,33 +17,55 @@ import pytest
 NEEDS_SIGNALS = pytest.mark.skipif(os.name == "nt", reason="signals end a process at once there")
 
 
-async def start(*arguments):
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "peaka_async.emulator",
-        *arguments,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+@pytest.fixture
+async def start():
+    """Starts an emulator that ends with the test, even with one that fails."""
+    begun = []
+
+    async def start(*arguments):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "peaka_async.emulator",
+            *arguments,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        begun.append(process)
+        return process
+
+    yield start
+    for process in begun:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+@pytest.fixture
+def interruptible():
+    """A background job of a shell ignores SIGINT, and so would all that it starts; a handler is not inherited."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 async def banner_of(process):
     lines = []
     while not lines or not lines[-1].startswith("Ctrl-C"):
-        lines.append((await asyncio.wait_for(process.stdout.readline(), 20)).decode())
+        lines.append((await asyncio.wait_for(process.stdout.readline(), 60)).decode())
         assert lines[-1], "the emulator ended before its banner did"
     return "".join(lines)
 
 
 async def ended(process):
-    out, err = await asyncio.wait_for(process.communicate(), 10)
+    out, err = await asyncio.wait_for(process.communicate(), 60)
     return process.returncode, out.decode(), err.decode()
 
 
 @NEEDS_SIGNALS
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(("told", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-async def test_it_serves_until_it_is_told(told, status):
+async def test_it_serves_until_it_is_told(start, told, status):
     """It says how to reach it, answers there, and ends at once and silently, with a client still connected."""
     process = await start("--port", "0")
     banner = await banner_of(process)
@@ -61,7 +83,7 @@ async def test_it_serves_until_it_is_told(told, status):
 
 
 @NEEDS_SIGNALS
-async def test_the_curl_lines_work_as_printed(require_program):
+async def test_the_curl_lines_work_as_printed(start, require_program):
     """Pasted into a shell, they list the connectors and create a connection with a consent page."""
     require_program("curl")
     shell = shutil.which("sh")
@@ -69,7 +91,7 @@ async def test_the_curl_lines_work_as_printed(require_program):
     banner = await banner_of(process)
     pasted = banner.partition("Try it:\n")[2].partition("Open the url")[0].replace("curl", "curl -sS")
     run = await asyncio.create_subprocess_exec(shell, "-ec", pasted, stdout=asyncio.subprocess.PIPE)
-    out, _ = await asyncio.wait_for(run.communicate(), 20)
+    out, _ = await asyncio.wait_for(run.communicate(), 60)
     process.terminate()
     await ended(process)
 
@@ -86,14 +108,14 @@ async def test_the_curl_lines_work_as_printed(require_program):
         (("--port", "x"), 2, "invalid"),
     ],
 )
-async def test_it_says_what_is_wrong(arguments, status, says):
+async def test_it_says_what_is_wrong(start, arguments, status, says):
     """A mistake on the command line is one message and an exit status, without a traceback."""
     code, out, err = await ended(await start(*arguments))
 
     assert (code, out, says in err, "Traceback" in err) == (status, "", True, False)
 
 
-async def test_a_taken_port_is_said():
+async def test_a_taken_port_is_said(start):
     """The other mistake that people make."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code, out, err = await ended(await start("--port", str(taken.getsockname()[1])))

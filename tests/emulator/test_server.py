@@ -159,7 +159,7 @@ async def test_it_stops_at_once_and_keeps_what_was_stored(emulator, api):
     took = time.monotonic() - began
     outcomes = await asyncio.gather(*hung, return_exceptions=True)
 
-    assert took < 0.5
+    assert took < 10  # the server that it runs on would wait a minute
     assert all(isinstance(outcome, aiohttp.ClientConnectionError) for outcome in outcomes)
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
