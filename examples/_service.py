@@ -13,7 +13,7 @@ import attrs
 
 from peaka_async import Connection, PeakaClient
 from peaka_async.emulator import Emulator
-from peaka_async.oauth2 import ConnectFlow, FlowStore, MemoryStore, Order, OwnRedirect, PendingFlow, RedisStore
+from peaka_async.oauth2 import ConnectFlow, ConnectRequest, FlowStore, MemoryStore, OwnRedirect, PendingFlow, RedisStore
 
 CONNECTORS = {"hubspot": "HubSpot", "google_analytics": "Google Analytics"}
 
@@ -53,11 +53,11 @@ class Service:
         # The flow remembers who began it. It may be told twice, so it is stored by its id.
         self.connections.setdefault(flow.remember["user"], {})[str(connection.id)] = connection
 
-    def order(self, connector: str, user: str) -> Order | None:
+    def connect_request(self, connector: str, user: str) -> ConnectRequest | None:
         """What a click on the button wants."""
         if connector not in CONNECTORS:
             return None
-        return Order(
+        return ConnectRequest(
             project_id=self.project_id,
             connector=connector,
             name=f"{CONNECTORS[connector]} of {user}",

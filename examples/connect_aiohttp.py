@@ -17,29 +17,29 @@ from aiohttp_session import get_session, new_session
 from aiohttp_session import setup as set_up_sessions
 from aiohttp_session.cookie_storage import EncryptedCookieStorage
 
-from peaka_async.oauth2 import ConnectWeb, Order, protect_access_logs
+from peaka_async.oauth2 import ConnectRequest, ConnectWeb, protect_access_logs
 from peaka_async.oauth2.aiohttp_web import connect_routes
 
 SERVICE = web.AppKey("service", Service)
 routes = web.RouteTableDef()
 
 
-# The connect flow: who the user is, what the button orders, and four routes below /connect.
+# The connect flow: who the user is, what the button connects, and four routes below /connect.
 
 
 async def user_of(request: web.Request) -> str | None:
     return (await get_session(request)).get("user")
 
 
-async def order_of(request: web.Request) -> Order | None:
-    return request.app[SERVICE].order(request.query.get("connector", ""), str(await user_of(request)))
+async def request_of(request: web.Request) -> ConnectRequest | None:
+    return request.app[SERVICE].connect_request(request.query.get("connector", ""), str(await user_of(request)))
 
 
 def make_app(service: Service) -> web.Application:
     settings = service.settings
     app = web.Application()
     app[SERVICE] = service
-    connect = ConnectWeb(flow=service.flow, user_ref=user_of, order=order_of, secret=settings.secret)
+    connect = ConnectWeb(flow=service.flow, user_ref=user_of, connect_request=request_of, secret=settings.secret)
     app.add_routes([*routes, *connect_routes(connect, prefix="/connect")])
     key = hashlib.sha256(settings.secret.encode()).digest()
     # Behind https, also secure=True.

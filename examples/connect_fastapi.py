@@ -17,7 +17,7 @@ from fastapi import FastAPI, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.middleware.sessions import SessionMiddleware
 
-from peaka_async.oauth2 import ConnectWeb, Order, protect_access_logs
+from peaka_async.oauth2 import ConnectRequest, ConnectWeb, protect_access_logs
 from peaka_async.oauth2.asgi import AsgiRequest, ConnectApp
 
 
@@ -27,15 +27,17 @@ def make_app(service: Service) -> FastAPI:
     # Behind https, also https_only=True.
     app.add_middleware(SessionMiddleware, secret_key=settings.secret, same_site="lax")
 
-    # The connect flow: who the user is, what the button orders, and an application below /connect.
+    # The connect flow: who the user is, what the button connects, and an application below /connect.
 
     async def user_of(asked: AsgiRequest) -> str | None:
         return Request(asked.scope).session.get("user")
 
-    async def order_of(asked: AsgiRequest) -> Order | None:
-        return service.order(Request(asked.scope).query_params.get("connector", ""), str(await user_of(asked)))
+    async def request_of(asked: AsgiRequest) -> ConnectRequest | None:
+        return service.connect_request(
+            Request(asked.scope).query_params.get("connector", ""), str(await user_of(asked))
+        )
 
-    connect = ConnectWeb(flow=service.flow, user_ref=user_of, order=order_of, secret=settings.secret)
+    connect = ConnectWeb(flow=service.flow, user_ref=user_of, connect_request=request_of, secret=settings.secret)
     app.mount("/connect", ConnectApp(connect))
 
     # The rest of the service: its own sign-in, and its page.

@@ -10,7 +10,7 @@ import attrs
 
 from peaka_async import Connection, InvalidRedirect, PeakaClient, StateMismatch
 from peaka_async.cli._loopback import Loopback
-from peaka_async.oauth2 import ConnectFlow, Order, OwnRedirect, PeakaApp
+from peaka_async.oauth2 import ConnectFlow, ConnectRequest, OwnRedirect, PeakaApp
 
 # Who sits at this terminal: the one who began a flow is the one who ends it.
 _USER = "terminal"
@@ -52,7 +52,7 @@ async def connect(peaka: PeakaClient, plan: Plan, show: Show) -> Connection:
         PeakaError: a call failed.
     """
     async with Loopback(plan.port) as loopback, ConnectFlow(peaka, seconds=plan.seconds) as flow:
-        pending = await flow.start(_order(plan, loopback.url), user_ref=_USER)
+        pending = await flow.start(_connect_request(plan, loopback.url), user_ref=_USER)
         # In a thread: a browser may come back only when it is closed, and the return has to be taken meanwhile.
         shown = asyncio.create_task(asyncio.to_thread(show, str(pending.consent_url)))
         if plan.paste is not None:
@@ -86,8 +86,8 @@ async def _return_of(flow: ConnectFlow, loopback: Loopback) -> str:
         return query
 
 
-def _order(plan: Plan, return_url: str) -> Order:
+def _connect_request(plan: Plan, return_url: str) -> ConnectRequest:
     via: PeakaApp | OwnRedirect = PeakaApp(return_url)
     if plan.client_id is not None:
         via = OwnRedirect(plan.client_id, plan.client_secret or "", return_url)
-    return Order(project_id=plan.project_id, connector=plan.connector, name=plan.name, via=via)
+    return ConnectRequest(project_id=plan.project_id, connector=plan.connector, name=plan.name, via=via)

@@ -4,23 +4,25 @@
 aiohttp, and `peaka_async.oauth2.asgi` an application that mounts in Starlette, FastAPI and Litestar.
 """
 
+from types import FunctionType
+
 from peaka_async.oauth2._access_log import (
     AccessLogFilter,
     protect_access_logs,
 )
-from peaka_async.oauth2._flow import (
-    ConnectFlow,
-)
-from peaka_async.oauth2._order import (
+from peaka_async.oauth2._connect_request import (
+    ConnectRequest,
     ForwardedRedirect,
-    Order,
     OwnApp,
     OwnRedirect,
     PeakaApp,
     Variant,
     is_local_path,
 )
-from peaka_async.oauth2._pages import (
+from peaka_async.oauth2._flow import (
+    ConnectFlow,
+)
+from peaka_async.oauth2._notices import (
     Notice,
 )
 from peaka_async.oauth2._pending import (
@@ -40,12 +42,12 @@ from peaka_async.oauth2._web import (
 __all__ = [
     "AccessLogFilter",
     "ConnectFlow",
+    "ConnectRequest",
     "ConnectWeb",
     "FlowStore",
     "ForwardedRedirect",
     "MemoryStore",
     "Notice",
-    "Order",
     "OwnApp",
     "OwnRedirect",
     "PeakaApp",
@@ -55,3 +57,8 @@ __all__ = [
     "is_local_path",
     "protect_access_logs",
 ]
+
+# Docs, tracebacks and pickles name what people import, not the module that it is written in.
+for _name in __all__:
+    if isinstance(globals()[_name], type | FunctionType):
+        globals()[_name].__module__ = __name__

@@ -24,10 +24,16 @@ from peaka_async.errors import (
     WorkFailedError,
 )
 from peaka_async.models.connections import Connection, Oauth2Callback
-from peaka_async.oauth2._order import CALLBACK_PARAMETER, ForwardedRedirect, Order, OwnRedirect, request_of
+from peaka_async.oauth2._connect_request import (
+    CALLBACK_PARAMETER,
+    ConnectRequest,
+    ForwardedRedirect,
+    OwnRedirect,
+    connection_request,
+)
 from peaka_async.oauth2._pending import Outcome, PendingFlow, Record, now, user_digest
 from peaka_async.oauth2._refusals import incomplete, is_final, mismatch, nothing_sent, replayed, unknown, unusable
-from peaka_async.oauth2._return import Return, flow_id
+from peaka_async.oauth2._return import Return, flow_id_of
 from peaka_async.oauth2._store import FlowStore, MemoryStore
 
 __all__ = ["ConnectFlow"]
@@ -78,7 +84,7 @@ class ConnectFlow:
 
     ```python
     connect = ConnectFlow(peaka)
-    pending = await connect.start(order, user_ref=user.id)  # send the browser to pending.consent_url
+    pending = await connect.start(request, user_ref=user.id)  # send the browser to pending.consent_url
     connection = await connect.complete(raw_query, user_ref=user.id)  # when it came back
     ```
 
@@ -124,11 +130,11 @@ class ConnectFlow:
         self._peaka_callback = peaka_callback
         self._running: set[asyncio.Task[Connection]] = set()
 
-    async def start(self, order: Order, *, user_ref: str) -> PendingFlow:
+    async def start(self, request: ConnectRequest, *, user_ref: str) -> PendingFlow:
         """Create the connection, and remember who began it.
 
         Args:
-            order: what is to be connected.
+            request: what to connect.
             user_ref: who the signed-in user is, by a name that stays the same until the return: an id, never what the
                 browser sent.
 
@@ -143,30 +149,30 @@ class ConnectFlow:
         """
         _check_user(user_ref)
         nonce = secrets.token_urlsafe(24)
-        made = await self._peaka.connections.create(order.project_id, request_of(order, nonce))
+        made = await self._peaka.connections.create(request.project_id, connection_request(request, nonce))
         url, connection_id = _checked(made)
         state = _state_of(url)
-        if state is None and isinstance(order.via, OwnRedirect | ForwardedRedirect):
+        if state is None and isinstance(request.via, OwnRedirect | ForwardedRedirect):
             raise unusable("$.url", "the consent URL shows no state to know the return by")
-        own, forwards = isinstance(order.via, OwnRedirect), isinstance(order.via, ForwardedRedirect)
-        name = flow_id("state", state or "") if own else flow_id("callback", nonce)
+        own, forwards = isinstance(request.via, OwnRedirect), isinstance(request.via, ForwardedRedirect)
+        flow_id = flow_id_of("state", state or "") if own else flow_id_of("callback", nonce)
         flow = PendingFlow(
-            id=name,
+            id=flow_id,
             connection_id=connection_id,
-            project_id=order.project_id,
-            connector=order.connector,
-            name=order.name,
+            project_id=request.project_id,
+            connector=request.connector,
+            name=request.name,
             expires_at=now() + timedelta(seconds=self.seconds),
-            remember=dict(order.remember),
-            return_to=order.return_to,
+            remember=dict(request.remember),
+            return_to=request.return_to,
             consent_url=url,
             state=state,
         )
-        await self._put(Record(flow=flow, user=user_digest(name, user_ref), by_peaka=not own, forwards=forwards))
-        await self._offer(name)
+        await self._put(Record(flow=flow, user=user_digest(flow_id, user_ref), by_peaka=not own, forwards=forwards))
+        await self._offer(flow_id)
         if forwards:
-            alias = flow_id("state", state or "")
-            await self._store.put(alias, _ALIAS + name.encode(), seconds=self.seconds)
+            alias = flow_id_of("state", state or "")
+            await self._store.put(alias, _ALIAS + flow_id.encode(), seconds=self.seconds)
             await self._offer(alias)
         return flow
 
@@ -322,32 +328,32 @@ class ConnectFlow:
         return found
 
     async def _look_up(self, returned: Return) -> _Found | None:
-        for name in returned.flow_ids():
-            kept = await self._store.get(name)
+        for flow_id in returned.flow_ids():
+            kept = await self._store.get(flow_id)
             if kept is None:
                 continue
             if not kept.startswith(_ALIAS):
-                return _Found(Record.loads(kept), name, forwards=False)
+                return _Found(Record.loads(kept), flow_id, forwards=False)
             record = await self._load(kept.removeprefix(_ALIAS).decode())
-            return None if record is None else _Found(record, name, forwards=True)
+            return None if record is None else _Found(record, flow_id, forwards=True)
         return None
 
-    async def _known(self, name: str, user_ref: str) -> Record:
+    async def _known(self, flow_id: str, user_ref: str) -> Record:
         _check_user(user_ref)
-        record = await self._load(name)
+        record = await self._load(flow_id)
         if record is None:
             raise mismatch("it is not known, or not any more")
         _Expected(user_ref=user_ref).check(record)
         return record
 
-    async def _settle(self, name: str, returned: Return) -> Connection:
+    async def _settle(self, flow_id: str, returned: Return) -> Connection:
         """Be the one who completes the flow, or wait for the one who does."""
         pause, until = _FIRST_PAUSE, time.monotonic() + self._wait_seconds
         while True:
-            record = await self._claim(name, returned)
+            record = await self._claim(flow_id, returned)
             if record is not None:
                 return await self._work(record, returned)
-            record = await self._load(name)
+            record = await self._load(flow_id)
             if record is None:
                 raise mismatch("it is not known any more")
             if record.query not in {None, returned.digest}:
@@ -365,12 +371,12 @@ class ConnectFlow:
             return False
         return now() - record.claimed_at <= timedelta(seconds=self._wait_seconds)
 
-    async def _claim(self, name: str, returned: Return) -> Record | None:
+    async def _claim(self, flow_id: str, returned: Return) -> Record | None:
         """The flow, claimed for this return; None where somebody else has it, or had it."""
-        if not await self._store.take(name):
+        if not await self._store.take(flow_id):
             return None
         try:
-            record = await self._load(name)
+            record = await self._load(flow_id)
             # A turn alone is no right: a client that lost an answer may have offered it twice.
             if record is None or record.claimed_at is not None or record.outcome is not None:
                 return None
@@ -378,15 +384,15 @@ class ConnectFlow:
             await self._put(claimed)
         except BaseException:
             # Nothing was sent; where the claim was kept all the same, the turn is worth nothing.
-            await self._reopen(name)
+            await self._reopen(flow_id)
             raise
         return claimed
 
-    async def _reopen(self, name: str) -> None:
+    async def _reopen(self, flow_id: str) -> None:
         try:
-            await self._offer(name)
+            await self._offer(flow_id)
         except Exception as error:  # noqa: BLE001 - a store of any kind, and another error is on its way
-            _log.warning("Flow %s could not be opened again: %s", name, type(error).__name__)
+            _log.warning("Flow %s could not be opened again: %s", flow_id, type(error).__name__)
 
     async def _work(self, claimed: Record, returned: Return) -> Connection:
         """Complete a flow; this is reached once for each, unless nothing was sent."""
@@ -449,12 +455,12 @@ class ConnectFlow:
         seconds = self.unknown_seconds if record.came_back and not settled else self.seconds
         await self._store.put(record.flow.id, record.dumps(), seconds=seconds)
 
-    async def _offer(self, name: str) -> None:
+    async def _offer(self, flow_id: str) -> None:
         # Longer than its record: a turn that is not there means taken, never too late.
-        await self._store.offer(name, seconds=2 * self.seconds)
+        await self._store.offer(flow_id, seconds=2 * self.seconds)
 
-    async def _load(self, name: str) -> Record | None:
-        kept = await self._store.get(name)
+    async def _load(self, flow_id: str) -> Record | None:
+        kept = await self._store.get(flow_id)
         return None if kept is None or kept.startswith(_ALIAS) else Record.loads(kept)
 
     async def _shielded(self, work: Coroutine[None, None, Connection]) -> Connection:

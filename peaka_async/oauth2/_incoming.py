@@ -46,7 +46,7 @@ class Incoming:
 
 @final
 @attrs.frozen
-class Answer:
+class Reply:
     """What a browser is answered; it is never stored, and gives no Referer."""
 
     status: int

@@ -10,7 +10,7 @@ import attrs
 
 from peaka_async.errors import InvalidRedirect
 from peaka_async.models.connections import Oauth2Callback
-from peaka_async.oauth2._order import CALLBACK_PARAMETER
+from peaka_async.oauth2._connect_request import CALLBACK_PARAMETER
 
 _AT_MOST_ONCE = ("code", "state", "error", "iss")
 _AT_MOST_ONCE_IN_CALLBACK = (CALLBACK_PARAMETER, "connectionId", "status")
@@ -18,7 +18,7 @@ _AT_MOST_ONCE_IN_CALLBACK = (CALLBACK_PARAMETER, "connectionId", "status")
 _MAX_PARAMETERS = 200
 
 
-def flow_id(kind: str, handle: str) -> str:
+def flow_id_of(kind: str, handle: str) -> str:
     """The name of a flow for stores, cookies and logs: a digest, so that none of them learns the state itself."""
     return hashlib.sha256(f"{kind}:{handle}".encode()).hexdigest()[:40]
 
@@ -62,8 +62,8 @@ class Return:
     def flow_ids(self) -> list[str]:
         """The flows that this may be the return of, the more likely one first."""
         state, nonce = self.callback.state, self.from_peaka(CALLBACK_PARAMETER)
-        found = [flow_id("callback", nonce)] if nonce else []
-        return [*found, flow_id("state", state)] if state else found
+        found = [flow_id_of("callback", nonce)] if nonce else []
+        return [*found, flow_id_of("state", state)] if state else found
 
     def from_peaka(self, name: str) -> str | None:
         """A parameter of Peaka's callback."""

@@ -23,11 +23,11 @@ from peaka_async.errors import (
     TransportError,
 )
 from peaka_async.models.connections import Connection
+from peaka_async.oauth2._connect_request import ConnectRequest
 from peaka_async.oauth2._cookies import FlowCookies
 from peaka_async.oauth2._flow import ConnectFlow
-from peaka_async.oauth2._incoming import Answer, Incoming, trace_of
-from peaka_async.oauth2._order import Order
-from peaka_async.oauth2._pages import REENTRY_FIELD, Notice, default_page, reentry_page
+from peaka_async.oauth2._incoming import Incoming, Reply, trace_of
+from peaka_async.oauth2._notices import REENTRY_FIELD, Notice, default_page, reentry_page
 from peaka_async.oauth2._pending import PendingFlow
 from peaka_async.oauth2._refusals import is_incomplete, nothing_sent
 
@@ -69,7 +69,7 @@ class ConnectWeb(Generic[R]):
     Args:
         flow: what begins and ends flows; where a connection is to be stored, give it `on_connected`.
         user_ref: tells who the signed-in user is, by a name that does not change; None where nobody is.
-        order: tells what the request to begin wants to connect; None where it may not.
+        connect_request: tells what a request to begin may connect; None if nothing.
         secret: signs the cookies: 16 random characters or more, the same on all replicas. Of several the first one
             signs, and all are accepted.
         page: makes the HTML of a page; a plain one is shown where it is left out.
@@ -82,7 +82,7 @@ class ConnectWeb(Generic[R]):
 
     flow: ConnectFlow
     user_ref: Callable[[R], Awaitable[str | None]]
-    order: Callable[[R], Awaitable[Order | None]]
+    connect_request: Callable[[R], Awaitable[ConnectRequest | None]]
     secret: str | Sequence[str] = attrs.field(repr=False)
     page: Callable[[R, Notice], Awaitable[str]] | None = None
     insecure_cookies: bool = False
@@ -95,8 +95,8 @@ class ConnectWeb(Generic[R]):
         ),
     )
 
-    async def answer(self, action: str, incoming: Incoming, request: R) -> Answer:
-        """Answer a request; `request` is the framework's, for the application's own functions."""
+    async def handle(self, action: str, incoming: Incoming, request: R) -> Reply:
+        """Reply a request; `request` is the framework's, for the application's own functions."""
         unwanted = _unwanted(action, incoming)
         if unwanted is not None:
             return unwanted
@@ -107,29 +107,29 @@ class ConnectWeb(Generic[R]):
                 return await self._result(incoming, request)
             return await self._come_back(action, incoming, request)
 
-    async def _begin(self, incoming: Incoming, request: R) -> Answer:
+    async def _begin(self, incoming: Incoming, request: R) -> Reply:
         if incoming.cross_site:
             return await self._show(request, _refused(None, status=403))
         user = await self.user_ref(request)
         if not user:
             return await self._show(request, _SIGN_IN)
-        order = await self.order(request)
-        if order is None:
+        wanted = await self.connect_request(request)
+        if wanted is None:
             return await self._show(request, _NOT_OFFERED)
         try:
-            pending = await self.flow.start(order, user_ref=user)
+            pending = await self.flow.start(wanted, user_ref=user)
         except PeakaError as error:
             return await self._show(request, _failed(None, error))
         # It lives as long as the flow and its result, or the question what became of it.
         seconds = self.flow.seconds + max(self.flow.seconds, self.flow.unknown_seconds)
         cookies = self._cookies.headers(incoming, pending.id, seconds=seconds)
-        return Answer(_SEE_OTHER, (("Location", str(pending.consent_url)), *cookies))
+        return Reply(_SEE_OTHER, (("Location", str(pending.consent_url)), *cookies))
 
-    async def _come_back(self, action: str, incoming: Incoming, request: R) -> Answer:
+    async def _come_back(self, action: str, incoming: Incoming, request: R) -> Reply:
         raw_query = incoming.raw_query
         if incoming.method == "POST":
             posted = await _posted(incoming)
-            if isinstance(posted, Answer):
+            if isinstance(posted, Reply):
                 return posted
             raw_query = posted
         user = await self.user_ref(request)
@@ -146,15 +146,15 @@ class ConnectWeb(Generic[R]):
         except (TransportError, RateLimitError, ConfigurationError) as error:
             return await self._show(request, _unreachable(error))
 
-    async def _forward(self, method: str, pending: PendingFlow, raw_query: bytes, user: str) -> Answer:
+    async def _forward(self, method: str, pending: PendingFlow, raw_query: bytes, user: str) -> Reply:
         try:
             url = await self.flow.forward(b"?" + raw_query, user_ref=user)
         except Replayed:
-            return Answer(_SEE_OTHER, (("Location", _result_url(pending)),))
+            return Reply(_SEE_OTHER, (("Location", _result_url(pending)),))
         # After a POST a 307 would post the form to Peaka.
-        return Answer(_TEMPORARY if method == "GET" else _SEE_OTHER, (("Location", url),))
+        return Reply(_TEMPORARY if method == "GET" else _SEE_OTHER, (("Location", url),))
 
-    async def _complete(self, pending: PendingFlow, raw_query: bytes, user: str) -> Answer:
+    async def _complete(self, pending: PendingFlow, raw_query: bytes, user: str) -> Reply:
         location = _result_url(pending)
         try:
             await self.flow.complete(b"?" + raw_query, user_ref=user)
@@ -168,15 +168,15 @@ class ConnectWeb(Generic[R]):
                 raise
         else:
             location = pending.return_to or location
-        return Answer(_SEE_OTHER, (("Location", location),))
+        return Reply(_SEE_OTHER, (("Location", location),))
 
-    async def _result(self, incoming: Incoming, request: R) -> Answer:
+    async def _result(self, incoming: Incoming, request: R) -> Reply:
         user = await self.user_ref(request)
         if not user:
             return await self._show(request, _SIGN_IN)
-        name = dict(parse_qsl(incoming.raw_query.decode("latin-1"))).get("flow", "")
+        flow_id = dict(parse_qsl(incoming.raw_query.decode("latin-1"))).get("flow", "")
         try:
-            pending = await self.flow.get(name, user_ref=user)
+            pending = await self.flow.get(flow_id, user_ref=user)
             self._check_browser(incoming, pending)
         except OAuth2Error as error:
             return await self._show(request, _refused(error, status=403))
@@ -197,13 +197,13 @@ class ConnectWeb(Generic[R]):
             msg = "This return completes no flow: another browser began it. Nothing was sent."
             raise StateMismatch(msg, operation="oauth2.complete")
 
-    async def _show(self, request: R, notice: Notice) -> Answer:
+    async def _show(self, request: R, notice: Notice) -> Reply:
         if notice.error is not None:
             # As repr: what the provider wrote stays in its line.
             _log.log(_LEVELS.get(notice.kind, logging.INFO), "A connect flow was %s: %r", notice.kind, notice.error)
         if self.page is None:
             return default_page(notice)
-        return Answer(notice.status, body=await self.page(request, notice))
+        return Reply(notice.status, body=await self.page(request, notice))
 
 
 def _result_url(pending: PendingFlow) -> str:
@@ -211,30 +211,30 @@ def _result_url(pending: PendingFlow) -> str:
     return f"result?flow={pending.id}"
 
 
-def _unwanted(action: str, incoming: Incoming) -> Answer | None:
+def _unwanted(action: str, incoming: Incoming) -> Reply | None:
     """The answer to what starts and completes nothing."""
     methods = _METHODS.get(action)
     if methods is None:
-        return Answer(404)
+        return Reply(404)
     if incoming.method == "HEAD":
-        return Answer(204)
+        return Reply(204)
     if incoming.method not in methods:
-        return Answer(405, (("Allow", ", ".join(sorted(methods))),))
+        return Reply(405, (("Allow", ", ".join(sorted(methods))),))
     # A browser drops what it fetched in advance with this, and asks again when the person gets there.
-    return Answer(503) if incoming.speculative else None
+    return Reply(503) if incoming.speculative else None
 
 
-async def _posted(incoming: Incoming) -> bytes | Answer:
+async def _posted(incoming: Incoming) -> bytes | Reply:
     """The query that was posted from this origin; or the page that posts from here what a provider's site posted.
 
     With response_mode=form_post the provider's site posts, and the browser holds its SameSite=Lax cookies back.
     """
     if not incoming.headers.get("content-type", "").lower().startswith(_FORM):
-        return Answer(415)
+        return Reply(415)
     body = await incoming.read(_MAX_REENTRY_BYTES)
     reentry = None if body is None else _REENTRY.fullmatch(body)
     if body is None or (reentry is None and len(body) > _MAX_BODY_BYTES):
-        return Answer(413)
+        return Reply(413)
     if reentry is None:
         return reentry_page(body)
     return bytes.fromhex(reentry[1].decode())

@@ -17,7 +17,8 @@ def connect_routes(connect: ConnectWeb[web.Request], *, prefix: str = "/connect"
     """Routes for `begin`, `return`, `forward` and `result` below the prefix.
 
     ```python
-    app.add_routes(connect_routes(ConnectWeb(flow=flow, user_ref=user_ref, order=order, secret=secret)))
+    connect = ConnectWeb(flow=flow, user_ref=user_of, connect_request=request_of, secret=secret)
+    app.add_routes(connect_routes(connect, prefix="/connect"))
     ```
     """
     below = prefix.rstrip("/")
@@ -26,8 +27,8 @@ def connect_routes(connect: ConnectWeb[web.Request], *, prefix: str = "/connect"
 
 def _handler(connect: ConnectWeb[web.Request], action: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
-        answer = await connect.answer(action, _incoming(request), request)
-        return web.Response(status=answer.status, headers=CIMultiDict(answer.all_headers()), body=answer.body.encode())
+        reply = await connect.handle(action, _incoming(request), request)
+        return web.Response(status=reply.status, headers=CIMultiDict(reply.all_headers()), body=reply.body.encode())
 
     return handle
 

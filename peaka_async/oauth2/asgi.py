@@ -7,14 +7,14 @@ from typing import cast, final
 
 import attrs
 
-from peaka_async.oauth2._incoming import Answer, Incoming
+from peaka_async.oauth2._incoming import Incoming, Reply
 from peaka_async.oauth2._web import ConnectWeb
 
 __all__ = ["AsgiRequest", "ConnectApp"]
 
-Message = MutableMapping[str, object]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+AsgiMessage = MutableMapping[str, object]
+AsgiReceive = Callable[[], Awaitable[AsgiMessage]]
+AsgiSend = Callable[[AsgiMessage], Awaitable[None]]
 
 
 @final
@@ -22,11 +22,11 @@ Send = Callable[[Message], Awaitable[None]]
 class AsgiRequest:
     """What ASGI says of a request, for the application's own functions: `starlette.requests.Request(r.scope)`.
 
-    `receive` gives the body to the function that makes the order.
+    `receive` gives the body to the function that makes the connect request.
     """
 
     scope: MutableMapping[str, object]
-    receive: Receive
+    receive: AsgiReceive
 
 
 @final
@@ -34,15 +34,16 @@ class ConnectApp:
     """Answers to `…/begin`, `…/return`, `…/forward` and `…/result`, wherever it is mounted.
 
     ```python
-    app.mount("/connect", ConnectApp(ConnectWeb(flow=flow, user_ref=user_ref, order=order, secret=secret)))
+    connect = ConnectWeb(flow=flow, user_ref=user_of, connect_request=request_of, secret=secret)
+    app.mount("/connect", ConnectApp(connect))
     ```
     """
 
     def __init__(self, connect: ConnectWeb[AsgiRequest]) -> None:
         self._connect = connect
 
-    async def __call__(self, scope: MutableMapping[str, object], receive: Receive, send: Send) -> None:
-        """Answer a request.
+    async def __call__(self, scope: MutableMapping[str, object], receive: AsgiReceive, send: AsgiSend) -> None:
+        """Reply a request.
 
         Raises:
             NotImplementedError: it is none of http; a server takes that for "no lifespan".
@@ -52,10 +53,10 @@ class ConnectApp:
             raise NotImplementedError(msg)
         # Frameworks differ in what a mount leaves of the path.
         action = str(scope["path"]).rstrip("/").rpartition("/")[2]
-        await _send(send, await self._connect.answer(action, _incoming(scope, receive), AsgiRequest(scope, receive)))
+        await _send(send, await self._connect.handle(action, _incoming(scope, receive), AsgiRequest(scope, receive)))
 
 
-def _incoming(scope: MutableMapping[str, object], receive: Receive) -> Incoming:
+def _incoming(scope: MutableMapping[str, object], receive: AsgiReceive) -> Incoming:
     async def read(limit: int) -> bytes | None:
         body, more = b"", True
         while more:
@@ -77,10 +78,10 @@ def _incoming(scope: MutableMapping[str, object], receive: Receive) -> Incoming:
     return Incoming(str(scope["method"]), query, headers, read)
 
 
-async def _send(send: Send, answer: Answer) -> None:
-    body = answer.body.encode()
-    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.all_headers()]
-    if answer.status != 204:  # noqa: PLR2004 - no content, so no length either
+async def _send(send: AsgiSend, reply: Reply) -> None:
+    body = reply.body.encode()
+    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in reply.all_headers()]
+    if reply.status != 204:  # noqa: PLR2004 - no content, so no length either
         headers.append((b"content-length", str(len(body)).encode()))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -12,7 +12,7 @@ import attrs
 import pytest
 from yarl import URL
 
-from peaka_async.oauth2 import ConnectFlow, MemoryStore, Order, OwnRedirect, RedisStore
+from peaka_async.oauth2 import ConnectFlow, ConnectRequest, MemoryStore, OwnRedirect, RedisStore
 
 REDIRECT = "https://app.example/connect/return"
 
@@ -57,11 +57,11 @@ async def make_flow(peaka):
 
 
 @pytest.fixture
-def make_order(emulator):
+def make_request(emulator):
     def make(via=None, **options):
         via = via or OwnRedirect("app", "s3cret", REDIRECT)
         values = {"project_id": emulator.project_id, "connector": "hubspot", "name": "crm", "via": via}
-        return Order(**{**values, **options})
+        return ConnectRequest(**{**values, **options})
 
     return make
 

@@ -35,9 +35,9 @@ from peaka_async import (
 from peaka_async.emulator import Fault, Moment
 from peaka_async.oauth2 import (
     ConnectFlow,
+    ConnectRequest,
     ForwardedRedirect,
     MemoryStore,
-    Order,
     OwnApp,
     OwnRedirect,
     PeakaApp,
@@ -62,10 +62,10 @@ async def through_peaka(url):
         return urlsplit(answer.headers["Location"]).query
 
 
-async def test_another_user_cannot_complete_a_flow(make_flow, make_order, consent, posted, store):
+async def test_another_user_cannot_complete_a_flow(make_flow, make_request, consent, posted, store):
     """An attacker's consent URL, consented to by a victim: the victim's session adopts nothing, the code stays here."""
     flow = make_flow(store)
-    pending = await flow.start(make_order(), user_ref=MALLORY)
+    pending = await flow.start(make_request(), user_ref=MALLORY)
     query = await consent(pending)
 
     with pytest.raises(StateMismatch, match="another user"):
@@ -74,10 +74,10 @@ async def test_another_user_cannot_complete_a_flow(make_flow, make_order, consen
     assert posted() == (0, [0])
 
 
-async def test_a_refusal_does_not_use_the_flow_up(make_flow, make_order, consent, posted, store):
+async def test_a_refusal_does_not_use_the_flow_up(make_flow, make_request, consent, posted, store):
     """What a stranger delivers takes nothing from the user who began."""
     flow = make_flow(store)
-    pending = await flow.start(make_order(), user_ref=ALICE)
+    pending = await flow.start(make_request(), user_ref=ALICE)
     query = await consent(pending)
     with pytest.raises(StateMismatch):
         await flow.complete(query, user_ref=MALLORY)
@@ -87,10 +87,10 @@ async def test_a_refusal_does_not_use_the_flow_up(make_flow, make_order, consent
     assert (connection, posted()) == (Connection(pending.connection_id, "crm", "hubspot"), (1, [1]))
 
 
-async def test_a_replay_by_another_session_is_refused(make_flow, make_order, consent, posted, store):
+async def test_a_replay_by_another_session_is_refused(make_flow, make_request, consent, posted, store):
     """The result belongs to the user who began; who else delivers the same return gets a refusal."""
     flow = make_flow(store)
-    query = await consent(await flow.start(make_order(), user_ref=ALICE))
+    query = await consent(await flow.start(make_request(), user_ref=ALICE))
     await flow.complete(query, user_ref=ALICE)
 
     with pytest.raises(StateMismatch):
@@ -99,10 +99,10 @@ async def test_a_replay_by_another_session_is_refused(make_flow, make_order, con
     assert posted() == (1, [1])
 
 
-async def test_another_code_for_a_used_state_is_refused(make_flow, make_order, consent, posted, store):
+async def test_another_code_for_a_used_state_is_refused(make_flow, make_request, consent, posted, store):
     """A second delivery is the same return, byte for byte; with another code it is a replay."""
     flow = make_flow(store)
-    query = await consent(await flow.start(make_order(), user_ref=ALICE))
+    query = await consent(await flow.start(make_request(), user_ref=ALICE))
     await flow.complete(query, user_ref=ALICE)
 
     with pytest.raises(Replayed):
@@ -126,10 +126,10 @@ class Lagging:
         return call
 
 
-async def test_concurrent_deliveries_share_one_result(make_flow, make_order, consent, posted, emulator, store):
+async def test_concurrent_deliveries_share_one_result(make_flow, make_request, consent, posted, emulator, store):
     """Of ten deliveries at the same moment one is sent, and all get its connection."""
     flow = make_flow(Lagging(store))
-    query = await consent(await flow.start(make_order(), user_ref=ALICE))
+    query = await consent(await flow.start(make_request(), user_ref=ALICE))
     emulator.faults.add("connections.oauth2_callback", Fault.slow(0.1))
 
     connections = await asyncio.gather(*(flow.complete(query, user_ref=ALICE) for _ in range(10)))
@@ -138,7 +138,9 @@ async def test_concurrent_deliveries_share_one_result(make_flow, make_order, con
 
 
 @pytest.mark.parametrize(("encrypted", "count"), [(False, 1000), (True, 200)])
-async def test_two_replicas_post_each_code_once(make_flow, make_order, consent, emulator, make_redis, encrypted, count):
+async def test_two_replicas_post_each_code_once(
+    make_flow, make_request, consent, emulator, make_redis, encrypted, count
+):
     """Many flows over two replicas behind one Redis, each return delivered twice to random replicas."""
     fernet = pytest.importorskip("cryptography.fernet")
     keys = [fernet.Fernet.generate_key()] if encrypted else []
@@ -146,7 +148,7 @@ async def test_two_replicas_post_each_code_once(make_flow, make_order, consent, 
     chance = random.Random(7)
 
     async def one(number):
-        pending = await chance.choice(replicas).start(make_order(name=f"c{number}"), user_ref=f"u{number}")
+        pending = await chance.choice(replicas).start(make_request(name=f"c{number}"), user_ref=f"u{number}")
         query = await consent(pending)
         twice = [chance.choice(replicas).complete(query, user_ref=f"u{number}") for _ in range(2)]
         first, second = await asyncio.gather(*twice)
@@ -161,9 +163,9 @@ async def test_two_replicas_post_each_code_once(make_flow, make_order, consent, 
     assert [code.presented for code in emulator.codes] == [1] * count
 
 
-async def test_a_return_after_a_restart(make_flow, make_order, consent, make_redis):
+async def test_a_return_after_a_restart(make_flow, make_request, consent, make_redis):
     """What one process began, another completes, and gives the result again."""
-    query = await consent(await make_flow(RedisStore(make_redis())).start(make_order(), user_ref=ALICE))
+    query = await consent(await make_flow(RedisStore(make_redis())).start(make_request(), user_ref=ALICE))
 
     first = await make_flow(RedisStore(make_redis())).complete(query, user_ref=ALICE)
     again = await make_flow(RedisStore(make_redis())).complete(query, user_ref=ALICE)
@@ -188,10 +190,10 @@ async def test_a_return_after_a_restart(make_flow, make_order, consent, make_red
         (lambda query: f"{query}&x={'y' * 70_000}", InvalidRedirect),
     ],
 )
-async def test_what_is_refused_before_the_wire(make_flow, make_order, consent, posted, change, error):
+async def test_what_is_refused_before_the_wire(make_flow, make_request, consent, posted, change, error):
     """An unknown state, a repeated parameter, and what is no query: nothing is sent, the flow stays open."""
     flow = make_flow()
-    query = await consent(await flow.start(make_order(), user_ref=ALICE))
+    query = await consent(await flow.start(make_request(), user_ref=ALICE))
 
     with pytest.raises(error) as raised:
         await flow.complete(change(query), user_ref=ALICE)
@@ -202,10 +204,10 @@ async def test_what_is_refused_before_the_wire(make_flow, make_order, consent, p
 
 
 @pytest.mark.parametrize("expected", [{"project_id": "other"}, {"connector": "salesforce"}])
-async def test_another_project_or_connector_is_refused(make_flow, make_order, consent, posted, expected):
+async def test_another_project_or_connector_is_refused(make_flow, make_request, consent, posted, expected):
     """Where the application says what it expects, nothing else is completed."""
     flow = make_flow()
-    query = await consent(await flow.start(make_order(), user_ref=ALICE))
+    query = await consent(await flow.start(make_request(), user_ref=ALICE))
 
     with pytest.raises(StateMismatch):
         await flow.complete(query, user_ref=ALICE, **expected)
@@ -214,11 +216,11 @@ async def test_another_project_or_connector_is_refused(make_flow, make_order, co
 
 
 @pytest.mark.parametrize("user", ["", None, 7])
-async def test_who_the_user_is_must_be_said(make_flow, make_order, emulator, user):
+async def test_who_the_user_is_must_be_said(make_flow, make_request, emulator, user):
     """There is no flow without a user, neither at the start nor at the end."""
     flow = make_flow()
     with pytest.raises(ConfigurationError):
-        await flow.start(make_order(), user_ref=user)
+        await flow.start(make_request(), user_ref=user)
     with pytest.raises(ConfigurationError):
         await flow.complete("state=x&code=y", user_ref=user)
     with pytest.raises(TypeError):
@@ -227,10 +229,10 @@ async def test_who_the_user_is_must_be_said(make_flow, make_order, emulator, use
     assert emulator.requests == ()
 
 
-async def test_an_expired_flow_is_refused(make_flow, make_order, consent, posted, monkeypatch):
+async def test_an_expired_flow_is_refused(make_flow, make_request, consent, posted, monkeypatch):
     """By its own time too, whatever the store keeps."""
     flow = make_flow(seconds=60)
-    query = await consent(await flow.start(make_order(), user_ref=ALICE))
+    query = await consent(await flow.start(make_request(), user_ref=ALICE))
     later = flow_module.now() + timedelta(seconds=61)
     monkeypatch.setattr(flow_module, "now", lambda: later)
 
@@ -240,10 +242,10 @@ async def test_an_expired_flow_is_refused(make_flow, make_order, consent, posted
     assert posted() == (0, [0])
 
 
-async def test_a_store_forgets_expired_flows(make_flow, make_order, consent, posted, store):
+async def test_a_store_forgets_expired_flows(make_flow, make_request, consent, posted, store):
     """And so does the store."""
     flow = make_flow(store, seconds=0.2)
-    pending = await flow.start(make_order(), user_ref=ALICE)
+    pending = await flow.start(make_request(), user_ref=ALICE)
     query = await consent(pending)
     await asyncio.sleep(0.25)
 
@@ -253,21 +255,21 @@ async def test_a_store_forgets_expired_flows(make_flow, make_order, consent, pos
     assert (await store.get(pending.id), posted()) == (None, (0, [0]))
 
 
-async def test_unknown_parameters_reach_peaka_byte_for_byte(make_flow, make_order, consent, emulator):
+async def test_unknown_parameters_reach_peaka_byte_for_byte(make_flow, make_request, consent, emulator):
     """Whatever a provider adds is passed on as it came."""
     flow = make_flow()
-    redirect = await consent(await flow.start(make_order(), user_ref=ALICE))
+    redirect = await consent(await flow.start(make_request(), user_ref=ALICE))
     query = f"scope=a+b%2Fc&{redirect}&realm%49d=%7e~&x&=y&connectionId=1?2"
     await flow.complete(query.encode(), user_ref=ALICE)
 
     assert json.loads(emulator.requests[-1].body) == {"queryParameters": query}
 
 
-async def test_what_the_application_remembers(make_flow, make_order, consent, store):
+async def test_what_the_application_remembers(make_flow, make_request, consent, store):
     """Tenant and return_to come from what was begun, whatever the return says."""
     flow = make_flow(store)
-    order = make_order(remember={"tenant": "7"}, return_to="/settings?tab=data")
-    started = await flow.start(order, user_ref=ALICE)
+    request = make_request(remember={"tenant": "7"}, return_to="/settings?tab=data")
+    started = await flow.start(request, user_ref=ALICE)
     query = f"{await consent(started)}&return_to=https%3A%2F%2Fevil.example"
 
     found = await flow.find(query, user_ref=ALICE)
@@ -298,11 +300,11 @@ async def test_what_the_application_remembers(make_flow, make_order, consent, st
         "/\ud800",
     ],
 )
-def test_return_to_stays_on_the_origin(make_order, path):
+def test_return_to_stays_on_the_origin(make_request, path):
     """What a browser could take for another origin is no return_to."""
     assert not is_local_path(path)
     with pytest.raises(ConfigurationError):
-        make_order(return_to=path)
+        make_request(return_to=path)
 
 
 @pytest.mark.parametrize(
@@ -315,8 +317,8 @@ def test_return_to_stays_on_the_origin(make_order, path):
         lambda: OwnRedirect("a", "s", "https://app.example/a b"),
         lambda: OwnRedirect("a", "s", "https://[app"),
         lambda: ForwardedRedirect("a", "", REDIRECT, DONE),
-        lambda: Order(project_id="", connector="c", name="n", via=PeakaApp(DONE)),
-        lambda: Order(project_id="p", connector="c", name="n", via=PeakaApp(DONE), return_to=5),
+        lambda: ConnectRequest(project_id="", connector="c", name="n", via=PeakaApp(DONE)),
+        lambda: ConnectRequest(project_id="p", connector="c", name="n", via=PeakaApp(DONE), return_to=5),
         lambda: MemoryStore(max_flows=0),
         lambda: ConnectFlow(None, seconds=0),
     ],
@@ -327,10 +329,10 @@ def test_what_cannot_work_is_said_at_once(make):
         make()
 
 
-async def test_a_refusal_is_an_answer(make_flow, make_order, consent, posted, store):
+async def test_a_refusal_is_an_answer(make_flow, make_request, consent, posted, store):
     """error=access_denied has a type, ends the flow, and is given to a second delivery too; nothing is sent."""
     flow = make_flow(store)
-    pending = await flow.start(make_order(), user_ref=ALICE)
+    pending = await flow.start(make_request(), user_ref=ALICE)
     query = await consent(pending, allow=False)
     for _ in range(2):
         with pytest.raises(AuthorizationDenied) as raised:
@@ -345,10 +347,10 @@ async def test_a_refusal_is_an_answer(make_flow, make_order, consent, posted, st
 
 
 @pytest.mark.parametrize("via", list(CALLBACK_VARIANTS.values())[:2], ids=list(CALLBACK_VARIANTS)[:2])
-async def test_peaka_takes_the_redirect(make_flow, make_order, emulator, via, posted):
+async def test_peaka_takes_the_redirect(make_flow, make_request, emulator, via, posted):
     """Peaka's callback ends a flow in the connection that Peaka shows, for the user who began it, twice too."""
     flow = make_flow()
-    pending = await flow.start(make_order(via), user_ref=ALICE)
+    pending = await flow.start(make_request(via), user_ref=ALICE)
     query = await through_peaka(await emulator.consent(pending.consent_url))
     with pytest.raises(StateMismatch):
         await flow.complete(query, user_ref=MALLORY)
@@ -360,10 +362,10 @@ async def test_peaka_takes_the_redirect(make_flow, make_order, emulator, via, po
 
 
 @pytest.mark.parametrize("via", CALLBACK_VARIANTS.values(), ids=CALLBACK_VARIANTS)
-async def test_a_callback_with_question_marks(make_flow, make_order, emulator, via):
+async def test_a_callback_with_question_marks(make_flow, make_request, emulator, via):
     """The guide prints the callback as ?connectionId=…?status=…: it is read the same."""
     flow = make_flow(peaka_callback=f"{emulator.origin}/oauth2/callback")
-    pending = await flow.start(make_order(via), user_ref=ALICE)
+    pending = await flow.start(make_request(via), user_ref=ALICE)
     redirect = await emulator.consent(pending.consent_url)
     if isinstance(via, ForwardedRedirect):
         redirect = await flow.forward(redirect, user_ref=ALICE)
@@ -372,13 +374,13 @@ async def test_a_callback_with_question_marks(make_flow, make_order, emulator, v
     assert (await flow.complete(query, user_ref=ALICE)).id == pending.connection_id
 
 
-async def test_a_callback_cannot_be_made_up(make_flow, make_order, emulator):
+async def test_a_callback_cannot_be_made_up(make_flow, make_request, emulator):
     """Who began a flow and sent a victim to its consent page cannot adopt what the victim's consent made.
 
     The connection's id is no secret. The callback's own parameter is: only the browser that consented learns it.
     """
     flow = make_flow()
-    pending = await flow.start(make_order(PeakaApp(DONE)), user_ref=MALLORY)
+    pending = await flow.start(make_request(PeakaApp(DONE)), user_ref=MALLORY)
     await through_peaka(await emulator.consent(pending.consent_url))
     made_up = f"connectionId={pending.connection_id}&status=success"
 
@@ -390,10 +392,10 @@ async def test_a_callback_cannot_be_made_up(make_flow, make_order, emulator):
     assert raised.value.state == "INCOMPLETE"
 
 
-async def test_a_callback_names_the_connection_that_was_begun(make_flow, make_order, emulator):
+async def test_a_callback_names_the_connection_that_was_begun(make_flow, make_request, emulator):
     """Not another one, not two, and none at all is none."""
     flow = make_flow()
-    pending = await flow.start(make_order(PeakaApp(DONE)), user_ref=ALICE)
+    pending = await flow.start(make_request(PeakaApp(DONE)), user_ref=ALICE)
     query = await through_peaka(await emulator.consent(pending.consent_url))
 
     with pytest.raises(StateMismatch):
@@ -405,10 +407,10 @@ async def test_a_callback_names_the_connection_that_was_begun(make_flow, make_or
     assert await flow.complete(query, user_ref=ALICE)
 
 
-async def test_peaka_could_not_complete_it(make_flow, make_order, emulator):
+async def test_peaka_could_not_complete_it(make_flow, make_request, emulator):
     """status=fail is an error with a type, the same for a second delivery."""
     flow = make_flow()
-    pending = await flow.start(make_order(PeakaApp(DONE)), user_ref=ALICE)
+    pending = await flow.start(make_request(PeakaApp(DONE)), user_ref=ALICE)
     query = await through_peaka(await emulator.consent(pending.consent_url, allow=False))
     for _ in range(2):
         with pytest.raises(WorkFailedError) as raised:
@@ -416,10 +418,10 @@ async def test_peaka_could_not_complete_it(make_flow, make_order, emulator):
         assert raised.value.state == "FAILED"
 
 
-async def test_success_is_what_peaka_says(make_flow, make_order, emulator):
+async def test_success_is_what_peaka_says(make_flow, make_request, emulator):
     """A status=success that Peaka does not confirm completes nothing, until Peaka does."""
     flow = make_flow()
-    pending = await flow.start(make_order(PeakaApp(DONE)), user_ref=ALICE)
+    pending = await flow.start(make_request(PeakaApp(DONE)), user_ref=ALICE)
     redirect = await emulator.consent(pending.consent_url)
     callback = json.loads(emulator.requests[0].body)["connectionCallback"]
     query = f"{urlsplit(callback).query}&connectionId={pending.connection_id}&status=success"
@@ -432,10 +434,10 @@ async def test_success_is_what_peaka_says(make_flow, make_order, emulator):
     assert (await flow.resolve(pending)).id == pending.connection_id
 
 
-async def test_a_redirect_is_forwarded_once_and_to_its_user(make_flow, make_order, consent, emulator, store, posted):
+async def test_a_redirect_is_forwarded_once_and_to_its_user(make_flow, make_request, consent, emulator, store, posted):
     """The user is checked before Peaka gets the code, the query stays byte for byte, and goes once."""
     flow = make_flow(store, peaka_callback=f"{emulator.origin}/oauth2/callback")
-    pending = await flow.start(make_order(CALLBACK_VARIANTS["forwarded"]), user_ref=ALICE)
+    pending = await flow.start(make_request(CALLBACK_VARIANTS["forwarded"]), user_ref=ALICE)
     query = f"{await consent(pending)}&scope=a+b%2fc"
 
     with pytest.raises(StateMismatch):
@@ -454,28 +456,28 @@ async def test_a_redirect_is_forwarded_once_and_to_its_user(make_flow, make_orde
     assert (connection.id, posted()) == (pending.connection_id, (0, [1]))
 
 
-async def test_a_forwarded_flow_whose_browser_got_lost(make_flow, make_order, consent, emulator):
+async def test_a_forwarded_flow_whose_browser_got_lost(make_flow, make_request, consent, emulator):
     """Its user went on to Peaka and never came back: Peaka can be asked."""
     flow = make_flow(peaka_callback=f"{emulator.origin}/oauth2/callback")
-    pending = await flow.start(make_order(CALLBACK_VARIANTS["forwarded"]), user_ref=ALICE)
+    pending = await flow.start(make_request(CALLBACK_VARIANTS["forwarded"]), user_ref=ALICE)
     await through_peaka(await flow.forward(await consent(pending), user_ref=ALICE))
 
     assert (await flow.resolve(pending)).id == pending.connection_id
 
 
-async def test_only_forwarded_redirects_are_forwarded(make_flow, make_order, consent):
+async def test_only_forwarded_redirects_are_forwarded(make_flow, make_request, consent):
     """A redirect that is handled here does not leave."""
     flow = make_flow()
-    query = await consent(await flow.start(make_order(), user_ref=ALICE))
+    query = await consent(await flow.start(make_request(), user_ref=ALICE))
 
     with pytest.raises(StateMismatch):
         await flow.forward(query, user_ref=ALICE)
 
 
-async def test_a_lost_answer_is_kept_as_unknown_and_resolved(make_flow, make_order, consent, emulator, store, posted):
+async def test_a_lost_answer_is_kept_as_unknown_and_resolved(make_flow, make_request, consent, emulator, store, posted):
     """The work was done, the answer lost: nobody knows, a second delivery neither, until Peaka is asked."""
     flow = make_flow(store)
-    pending = await flow.start(make_order(), user_ref=ALICE)
+    pending = await flow.start(make_request(), user_ref=ALICE)
     query = await consent(pending)
     emulator.faults.add("connections.oauth2_callback", Fault.cut(Moment.AFTER_WORK))
     for _ in range(2):
@@ -495,10 +497,10 @@ async def test_a_lost_answer_is_kept_as_unknown_and_resolved(make_flow, make_ord
     [Fault.cut(Moment.BEFORE_WORK), Fault.bad_gateway(), Fault.answer(408)],
     ids=["cut", "bad gateway", "timeout"],
 )
-async def test_an_unknown_outcome_that_was_none(make_flow, make_order, consent, emulator, posted, fault):
+async def test_an_unknown_outcome_that_was_none(make_flow, make_request, consent, emulator, posted, fault):
     """Where Peaka still waits, resolving says so, and the code is not sent again."""
     flow = make_flow()
-    pending = await flow.start(make_order(), user_ref=ALICE)
+    pending = await flow.start(make_request(), user_ref=ALICE)
     query = await consent(pending)
     emulator.faults.add("connections.oauth2_callback", fault)
     with pytest.raises(OutcomeUnknownError):
@@ -512,10 +514,10 @@ async def test_an_unknown_outcome_that_was_none(make_flow, make_order, consent, 
     assert (raised.value.state, posted()) == ("INCOMPLETE", (1, [0]))
 
 
-async def test_an_answer_that_cannot_be_read_is_resolved(make_flow, make_order, consent, emulator):
+async def test_an_answer_that_cannot_be_read_is_resolved(make_flow, make_request, consent, emulator):
     """Not-JSON on 200: it was completed, and Peaka tells so."""
     flow = make_flow()
-    pending = await flow.start(make_order(), user_ref=ALICE)
+    pending = await flow.start(make_request(), user_ref=ALICE)
     query = await consent(pending)
     emulator.faults.add("connections.oauth2_callback", Fault.not_json())
     with pytest.raises(OutcomeUnknownError) as raised:
@@ -525,10 +527,10 @@ async def test_an_answer_that_cannot_be_read_is_resolved(make_flow, make_order, 
     assert (await flow.resolve(pending)).id == pending.connection_id
 
 
-async def test_resolving_what_is_gone(make_flow, make_order, consent, emulator, peaka):
+async def test_resolving_what_is_gone(make_flow, make_request, consent, emulator, peaka):
     """A connection that does not exist was not completed; a flow that nobody knows cannot be resolved."""
     flow = make_flow()
-    pending = await flow.start(make_order(), user_ref=ALICE)
+    pending = await flow.start(make_request(), user_ref=ALICE)
     query = await consent(pending)
     emulator.faults.add("connections.oauth2_callback", Fault.cut(Moment.AFTER_WORK))
     with pytest.raises(OutcomeUnknownError):
@@ -541,10 +543,10 @@ async def test_resolving_what_is_gone(make_flow, make_order, consent, emulator, 
         await make_flow().resolve(pending)
 
 
-async def test_peakas_refusal_is_given_again(make_flow, make_order, consent, posted, store):
+async def test_peakas_refusal_is_given_again(make_flow, make_request, consent, posted, store):
     """A code that Peaka does not take is an error with a type, also for a second delivery, and sent once."""
     flow = make_flow(store)
-    query = (await consent(await flow.start(make_order(), user_ref=ALICE))).replace("code=", "code=x")
+    query = (await consent(await flow.start(make_request(), user_ref=ALICE))).replace("code=", "code=x")
     for _ in range(2):
         with pytest.raises(BadRequestError) as raised:
             await flow.complete(query, user_ref=ALICE)
@@ -553,12 +555,12 @@ async def test_peakas_refusal_is_given_again(make_flow, make_order, consent, pos
     assert posted()[0] == 1
 
 
-async def test_what_was_not_sent_can_be_delivered_again(make_order, consent, emulator, make_flow, store, posted):
+async def test_what_was_not_sent_can_be_delivered_again(make_request, consent, emulator, make_flow, store, posted):
     """Without a connection to Peaka the flow stays open, and the same return completes it later."""
     options = {"retry": RetryPolicy(attempts=1), "timeout": Timeouts(total=1)}
     async with PeakaClient(emulator.api_key, base_url="http://127.0.0.1:1/api/v1", **options) as offline:
         flow, cut_off = make_flow(store), make_flow(store, peaka=offline)
-        query = await consent(await flow.start(make_order(), user_ref=ALICE))
+        query = await consent(await flow.start(make_request(), user_ref=ALICE))
         with pytest.raises(ConnectError):
             await cut_off.complete(query, user_ref=ALICE)
 
@@ -567,7 +569,7 @@ async def test_what_was_not_sent_can_be_delivered_again(make_order, consent, emu
     assert posted() == (1, [1])
 
 
-async def test_a_browser_that_goes_away_stops_nothing(make_flow, make_order, consent, emulator, posted):
+async def test_a_browser_that_goes_away_stops_nothing(make_flow, make_request, consent, emulator, posted):
     """The caller is cancelled, the work goes on, the application is told, and a reload gets the result."""
     told = []
 
@@ -575,7 +577,7 @@ async def test_a_browser_that_goes_away_stops_nothing(make_flow, make_order, con
         told.append((flow.remember["tenant"], connection.id))
 
     flow = make_flow(on_connected=on_connected)
-    pending = await flow.start(make_order(remember={"tenant": "7"}), user_ref=ALICE)
+    pending = await flow.start(make_request(remember={"tenant": "7"}), user_ref=ALICE)
     query = await consent(pending)
     emulator.faults.add("connections.oauth2_callback", Fault.slow(0.2))
     first = asyncio.create_task(flow.complete(query, user_ref=ALICE))
@@ -589,7 +591,7 @@ async def test_a_browser_that_goes_away_stops_nothing(make_flow, make_order, con
     assert (told, posted()) == ([("7", connection.id)], (1, [1]))
 
 
-async def test_resolving_waits_for_what_is_completed(make_flow, make_order, consent, emulator):
+async def test_resolving_waits_for_what_is_completed(make_flow, make_request, consent, emulator):
     """So that the application is told once."""
     told = []
 
@@ -597,7 +599,7 @@ async def test_resolving_waits_for_what_is_completed(make_flow, make_order, cons
         told.append(connection.id)
 
     flow = make_flow(on_connected=on_connected)
-    pending = await flow.start(make_order(), user_ref=ALICE)
+    pending = await flow.start(make_request(), user_ref=ALICE)
     query = await consent(pending)
     emulator.faults.add("connections.oauth2_callback", Fault.slow(0.1))
     first = asyncio.create_task(flow.complete(query, user_ref=ALICE))
@@ -607,10 +609,10 @@ async def test_resolving_waits_for_what_is_completed(make_flow, make_order, cons
     assert told == [pending.connection_id]
 
 
-async def test_closing_waits_for_what_is_completed(make_flow, make_order, consent, emulator):
+async def test_closing_waits_for_what_is_completed(make_flow, make_request, consent, emulator):
     """An orderly end of the process leaves no flow in the middle."""
     async with make_flow() as flow:
-        query = await consent(await flow.start(make_order(), user_ref=ALICE))
+        query = await consent(await flow.start(make_request(), user_ref=ALICE))
         emulator.faults.add("connections.oauth2_callback", Fault.slow(0.1))
         task = asyncio.create_task(flow.complete(query, user_ref=ALICE))
         await asyncio.sleep(0.03)
@@ -618,7 +620,7 @@ async def test_closing_waits_for_what_is_completed(make_flow, make_order, consen
     assert [each.active for each in emulator.connections()] == [True]
 
 
-async def test_an_application_that_cannot_store_the_connection(make_flow, make_order, consent, posted, caplog):
+async def test_an_application_that_cannot_store_the_connection(make_flow, make_request, consent, posted, caplog):
     """Its error comes out, the outcome is kept as unknown, and resolving tells it again."""
     told = []
 
@@ -628,7 +630,7 @@ async def test_an_application_that_cannot_store_the_connection(make_flow, make_o
             raise RuntimeError("hush")
 
     flow = make_flow(on_connected=on_connected)
-    pending = await flow.start(make_order(), user_ref=ALICE)
+    pending = await flow.start(make_request(), user_ref=ALICE)
     query = await consent(pending)
     with pytest.raises(RuntimeError):
         await flow.complete(query, user_ref=ALICE)
@@ -656,11 +658,11 @@ class Failing:
         return call
 
 
-async def test_a_store_that_fails_before_the_claim(make_flow, make_order, consent, posted):
+async def test_a_store_that_fails_before_the_claim(make_flow, make_request, consent, posted):
     """What cannot be claimed is not sent."""
     store = Failing("take")
     flow = make_flow(store)
-    query = await consent(await flow.start(make_order(), user_ref=ALICE))
+    query = await consent(await flow.start(make_request(), user_ref=ALICE))
     store.on = True
     with pytest.raises(ConnectionError):
         await flow.complete(query, user_ref=ALICE)
@@ -671,11 +673,11 @@ async def test_a_store_that_fails_before_the_claim(make_flow, make_order, consen
 
 
 @pytest.mark.parametrize("method", ["get", "put"])
-async def test_a_store_that_fails_in_the_claim(make_flow, make_order, consent, posted, method):
+async def test_a_store_that_fails_in_the_claim(make_flow, make_request, consent, posted, method):
     """The turn was taken and nothing was sent: the flow is open again."""
     store = Failing(method)
     flow = make_flow(store)
-    query = await consent(await flow.start(make_order(), user_ref=ALICE))
+    query = await consent(await flow.start(make_request(), user_ref=ALICE))
     take = store.inner.take
 
     async def taken(name):
@@ -692,12 +694,12 @@ async def test_a_store_that_fails_in_the_claim(make_flow, make_order, consent, p
     assert posted() == (1, [1])
 
 
-async def test_a_store_that_fails_in_forwarding(make_flow, make_order, consent):
+async def test_a_store_that_fails_in_forwarding(make_flow, make_request, consent):
     """Nothing was forwarded, so the next delivery is."""
     store = Failing("put")
     flow = make_flow(store)
-    order = make_order(ForwardedRedirect("app", "s3cret", REDIRECT, DONE))
-    query = await consent(await flow.start(order, user_ref=ALICE))
+    request = make_request(ForwardedRedirect("app", "s3cret", REDIRECT, DONE))
+    query = await consent(await flow.start(request, user_ref=ALICE))
     store.on = True
     with pytest.raises(ConnectionError):
         await flow.forward(query, user_ref=ALICE)
@@ -709,10 +711,10 @@ async def test_a_store_that_fails_in_forwarding(make_flow, make_order, consent):
 
 
 @pytest.mark.parametrize("fault", [None, Fault.cut(Moment.AFTER_WORK)], ids=["completed", "unknown"])
-async def test_a_turn_that_is_offered_twice(make_flow, make_order, consent, emulator, posted, store, fault):
+async def test_a_turn_that_is_offered_twice(make_flow, make_request, consent, emulator, posted, store, fault):
     """A store's client that repeats an offer whose answer was lost gives nobody a second try with the code."""
     flow = make_flow(store, wait_seconds=0.1)
-    pending = await flow.start(make_order(), user_ref=ALICE)
+    pending = await flow.start(make_request(), user_ref=ALICE)
     query = await consent(pending)
     if fault:
         emulator.faults.add("connections.oauth2_callback", fault)
@@ -726,10 +728,10 @@ async def test_a_turn_that_is_offered_twice(make_flow, make_order, consent, emul
     assert (await flow.resolve(pending)).id == pending.connection_id
 
 
-async def test_a_claimer_whose_clock_is_ahead_is_not_waited_for_for_ever(make_flow, make_order, consent, monkeypatch):
+async def test_a_claimer_whose_clock_is_ahead_is_not_waited_for_for_ever(make_flow, make_request, consent, monkeypatch):
     """Replicas' clocks differ."""
     flow = make_flow(wait_seconds=0.2)
-    pending = await flow.start(make_order(), user_ref=ALICE)
+    pending = await flow.start(make_request(), user_ref=ALICE)
     record = await flow._load(pending.id)
     ahead = attrs.evolve(record, claimed_at=flow_module.now() + timedelta(hours=1))
     await flow._put(ahead)
@@ -740,10 +742,10 @@ async def test_a_claimer_whose_clock_is_ahead_is_not_waited_for_for_ever(make_fl
 
 
 @pytest.mark.parametrize("via", [PeakaApp(DONE), OwnApp("app", "s3cret", DONE)])
-async def test_that_peaka_does_not_say_is_no_outcome(make_flow, make_order, emulator, via):
+async def test_that_peaka_does_not_say_is_no_outcome(make_flow, make_request, emulator, via):
     """The connection is complete; a refusal to show it for now does not undo that."""
     flow = make_flow()
-    pending = await flow.start(make_order(via), user_ref=ALICE)
+    pending = await flow.start(make_request(via), user_ref=ALICE)
     query = await through_peaka(await emulator.consent(pending.consent_url))
     emulator.faults.add("connections.get", Fault.answer(403, b'{"message":"not now"}'))
     with pytest.raises(OutcomeUnknownError):
@@ -752,11 +754,11 @@ async def test_that_peaka_does_not_say_is_no_outcome(make_flow, make_order, emul
     assert (await flow.resolve(pending)).id == pending.connection_id
 
 
-async def test_a_callback_before_its_redirect_was_forwarded(make_flow, make_order, emulator):
+async def test_a_callback_before_its_redirect_was_forwarded(make_flow, make_request, emulator):
     """Who learned the callback's parameter from an earlier try cannot adopt what another browser consents to."""
     flow = make_flow()
-    order = make_order(ForwardedRedirect("app", "s3cret", REDIRECT, DONE))
-    pending = await flow.start(order, user_ref=MALLORY)
+    request = make_request(ForwardedRedirect("app", "s3cret", REDIRECT, DONE))
+    pending = await flow.start(request, user_ref=MALLORY)
     redirect = await emulator.consent(pending.consent_url)
     query = await through_peaka(f"{emulator.origin}/oauth2/callback?{urlsplit(redirect).query}")
 
@@ -766,7 +768,7 @@ async def test_a_callback_before_its_redirect_was_forwarded(make_flow, make_orde
         await flow.resolve(pending)
 
 
-async def test_a_store_that_fails_after_the_work(make_flow, make_order, consent, emulator, posted, caplog):
+async def test_a_store_that_fails_after_the_work(make_flow, make_request, consent, emulator, posted, caplog):
     """The connection is there and the caller gets it; a second delivery is not sent."""
     store = Failing("put")
 
@@ -774,7 +776,7 @@ async def test_a_store_that_fails_after_the_work(make_flow, make_order, consent,
         store.on = True
 
     flow = make_flow(store, on_connected=on_connected, wait_seconds=0.1)
-    pending = await flow.start(make_order(), user_ref=ALICE)
+    pending = await flow.start(make_request(), user_ref=ALICE)
     query = await consent(pending)
     connection = await flow.complete(query, user_ref=ALICE)
     with pytest.raises(OutcomeUnknownError):
@@ -785,10 +787,10 @@ async def test_a_store_that_fails_after_the_work(make_flow, make_order, consent,
     assert "could not be kept: ConnectionError" in caplog.text
 
 
-async def test_a_process_that_died_in_the_middle(make_flow, make_order, consent, emulator, posted, store):
+async def test_a_process_that_died_in_the_middle(make_flow, make_request, consent, emulator, posted, store):
     """Its flow is claimed for good: another replica says that nobody knows, and resolves it."""
     dead, alive = make_flow(store), make_flow(store, wait_seconds=0.1)
-    pending = await dead.start(make_order(), user_ref=ALICE)
+    pending = await dead.start(make_request(), user_ref=ALICE)
     query = await consent(pending)
     emulator.faults.add("connections.oauth2_callback", Fault.slow(0.3))
     task = asyncio.create_task(dead.complete(query, user_ref=ALICE))
@@ -816,7 +818,7 @@ async def test_a_process_that_died_in_the_middle(make_flow, make_order, consent,
         ({"url": "https://provider.example/?state=a"}, "$.id"),
     ],
 )
-async def test_a_consent_url_that_cannot_be_used(make_flow, make_order, emulator, answer, path, monkeypatch):
+async def test_a_consent_url_that_cannot_be_used(make_flow, make_request, emulator, answer, path, monkeypatch):
     """Without a state to know the return by there is no flow."""
     flow = make_flow()
 
@@ -825,20 +827,20 @@ async def test_a_consent_url_that_cannot_be_used(make_flow, make_order, emulator
 
     monkeypatch.setattr(flow._peaka.connections, "create", create)
     with pytest.raises(DecodeError) as raised:
-        await flow.start(make_order(), user_ref=ALICE)
+        await flow.start(make_request(), user_ref=ALICE)
 
     assert raised.value.path == path
 
 
-async def test_nothing_shows_a_secret(make_flow, make_order, consent, store):
+async def test_nothing_shows_a_secret(make_flow, make_request, consent, store):
     """Neither states nor codes nor credentials are in what is shown or kept."""
     flow = make_flow(store)
-    order = make_order(OwnRedirect("app-id", "hush-hush", REDIRECT), remember={"tenant": "acme"})
-    pending = await flow.start(order, user_ref=ALICE)
+    request = make_request(OwnRedirect("app-id", "hush-hush", REDIRECT), remember={"tenant": "acme"})
+    pending = await flow.start(request, user_ref=ALICE)
     query = await consent(pending)
     code = query.partition("code=")[2].partition("&")[0]
     await flow.complete(query, user_ref=ALICE)
-    shown = f"{order!r} {pending!r} {flow!r} {store!r}"
+    shown = f"{request!r} {pending!r} {flow!r} {store!r}"
     kept = (await store.get(pending.id)).decode()
 
     assert [secret for secret in (pending.state, code, "hush-hush", "app-id", "acme") if secret in shown] == []
@@ -846,10 +848,10 @@ async def test_nothing_shows_a_secret(make_flow, make_order, consent, store):
     assert pickle.loads(pickle.dumps(pending)) == pending  # noqa: S301 - its own
 
 
-async def test_no_fault_posts_a_code_twice(make_flow, make_order, consent, emulator):
+async def test_no_fault_posts_a_code_twice(make_flow, make_request, consent, emulator):
     """200 flows through random faults, each return delivered three times: one post at most for each."""
     flow = make_flow()
-    queries = [await consent(await flow.start(make_order(), user_ref=ALICE)) for _ in range(200)]
+    queries = [await consent(await flow.start(make_request(), user_ref=ALICE)) for _ in range(200)]
     faults = [Fault.cut(Moment.BEFORE_WORK), Fault.cut(Moment.AFTER_WORK), Fault.bad_gateway(), Fault.slow(0.01)]
     emulator.faults.random(0.5, *faults, seed=7)
 

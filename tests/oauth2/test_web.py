@@ -20,9 +20,9 @@ from peaka_async import ConfigurationError, PeakaClient, RetryPolicy, Timeouts
 from peaka_async.emulator import Emulator, Fault, Moment
 from peaka_async.oauth2 import (
     ConnectFlow,
+    ConnectRequest,
     ConnectWeb,
     ForwardedRedirect,
-    Order,
     OwnRedirect,
     PeakaApp,
     RedisStore,
@@ -68,7 +68,7 @@ class Service:
     def url(self, action):
         return f"{self.origin}/connect/{action}"
 
-    async def order(self, _):
+    async def connect_request(self, _):
         variants = {
             "own": OwnRedirect("app", "s3cret", self.url("return")),
             "peaka": PeakaApp(self.url("return")),
@@ -76,7 +76,7 @@ class Service:
         }
         if self.variant not in variants:
             return None
-        return Order(
+        return ConnectRequest(
             project_id=self.project,
             connector="hubspot",
             name="C & <R>M",
@@ -86,7 +86,9 @@ class Service:
         )
 
     def connect(self, user_ref):
-        return ConnectWeb(flow=self.flow, user_ref=user_ref, order=self.order, secret=SECRET, page=self.page)
+        return ConnectWeb(
+            flow=self.flow, user_ref=user_ref, connect_request=self.connect_request, secret=SECRET, page=self.page
+        )
 
     @contextlib.asynccontextmanager
     async def running(self):
@@ -591,7 +593,7 @@ async def test_access_logs_hold_no_code(make_service, alice, emulator, kind, cap
 def test_a_secret_is_needed(secret):
     """A short one protects nothing."""
     with pytest.raises(ConfigurationError):
-        ConnectWeb(flow=None, user_ref=None, order=None, secret=secret)
+        ConnectWeb(flow=None, user_ref=None, connect_request=None, secret=secret)
 
 
 async def test_secrets_can_be_changed(make_service, alice, emulator):
@@ -599,17 +601,17 @@ async def test_secrets_can_be_changed(make_service, alice, emulator):
     service = await make_service()
     await consented(alice, service, emulator)
     (cookie,) = alice.cookies.values()
-    both = ConnectWeb(flow=None, user_ref=None, order=None, secret=["a-new-secret-of-them", SECRET])._cookies
-    new = ConnectWeb(flow=None, user_ref=None, order=None, secret="a-new-secret-of-them")._cookies
+    both = ConnectWeb(flow=None, user_ref=None, connect_request=None, secret=["a-new-secret-of-them", SECRET])._cookies
+    new = ConnectWeb(flow=None, user_ref=None, connect_request=None, secret="a-new-secret-of-them")._cookies
 
     assert (both._is_of(cookie, cookie[:40]), new._is_of(cookie, cookie[:40])) == (True, False)
     assert new._is_of(both._header("x", both._signer.sign("f").decode(), 1)[1].partition("=")[2].partition(";")[0], "f")
-    assert "secret" not in repr(ConnectWeb(flow=None, user_ref=None, order=None, secret=SECRET))
+    assert "secret" not in repr(ConnectWeb(flow=None, user_ref=None, connect_request=None, secret=SECRET))
 
 
 def test_cookies_for_a_developers_machine():
     """Without TLS the prefix and Secure are left out, where that is asked for."""
-    connect = ConnectWeb(flow=None, user_ref=None, order=None, secret=SECRET, insecure_cookies=True)
+    connect = ConnectWeb(flow=None, user_ref=None, connect_request=None, secret=SECRET, insecure_cookies=True)
     ((_, header),) = connect._cookies.headers(Incoming("GET", b"", {}, None), "f" * 40, seconds=60)
 
     assert header.startswith("peaka-connect-ffffffffffffffff=")
@@ -656,7 +658,7 @@ async def test_half_a_body_is_none():
     async def send(message):
         sent.append(message)
 
-    app = ConnectApp(ConnectWeb(flow=None, user_ref=None, order=None, secret=SECRET))
+    app = ConnectApp(ConnectWeb(flow=None, user_ref=None, connect_request=None, secret=SECRET))
     headers = [(b"Content-Type", b"application/x-www-form-urlencoded")]
     await app({"type": "http", "method": "POST", "path": "/return", "headers": headers}, receive, send)
 
@@ -670,7 +672,7 @@ async def test_cookies_in_several_headers():
     async def user_ref(request):
         seen.append(dict(request.scope)["path"])
 
-    connect = ConnectWeb(flow=None, user_ref=user_ref, order=None, secret=SECRET)
+    connect = ConnectWeb(flow=None, user_ref=user_ref, connect_request=None, secret=SECRET)
     headers = [(b"cookie", b"a=1"), (b"cookie", b"b=2; c=3")]
     incoming = _incoming({"method": "GET", "headers": headers, "query_string": b"x=%ff"}, None)
 
@@ -684,6 +686,6 @@ async def test_cookies_in_several_headers():
 
 async def test_asgi_beyond_http():
     """A server that asks for a lifespan learns that there is none."""
-    app = ConnectApp(ConnectWeb(flow=None, user_ref=None, order=None, secret=SECRET))
+    app = ConnectApp(ConnectWeb(flow=None, user_ref=None, connect_request=None, secret=SECRET))
     with pytest.raises(NotImplementedError):
         await app({"type": "lifespan"}, None, None)

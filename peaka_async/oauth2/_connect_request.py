@@ -107,7 +107,7 @@ Variant = PeakaApp | OwnApp | ForwardedRedirect | OwnRedirect
 
 @final
 @attrs.frozen(kw_only=True)
-class Order:
+class ConnectRequest:
     """A connection that somebody wants.
 
     `remember` is what the application wants to know again at the return, such as the tenant; `return_to` is the path
@@ -125,9 +125,9 @@ class Order:
     return_to: str | None = attrs.field(default=None, validator=_check_path)
 
 
-def request_of(order: Order, nonce: str) -> ConnectionRequest:
+def connection_request(request: ConnectRequest, nonce: str) -> ConnectionRequest:
     """What creates the connection; a callback carries the nonce, which only a browser that Peaka sends back learns."""
-    via = order.via
+    via = request.via
     credential = None
     if not isinstance(via, PeakaApp):
         credential = OAuth2Credential(
@@ -139,4 +139,4 @@ def request_of(order: Order, nonce: str) -> ConnectionRequest:
     if not isinstance(via, OwnRedirect):
         mark = "&" if urlsplit(via.callback).query else "?"
         callback = f"{via.callback.rstrip('?&')}{mark}{CALLBACK_PARAMETER}={nonce}"
-    return ConnectionRequest(order.name, order.connector, credential, callback)
+    return ConnectionRequest(request.name, request.connector, credential, callback)

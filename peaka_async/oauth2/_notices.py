@@ -10,7 +10,7 @@ import attrs
 
 from peaka_async.errors import PeakaError
 from peaka_async.models.connections import Connection
-from peaka_async.oauth2._incoming import Answer
+from peaka_async.oauth2._incoming import Reply
 from peaka_async.oauth2._pending import PendingFlow
 
 __all__ = ["Notice"]
@@ -77,14 +77,14 @@ class Notice:
     error: PeakaError | None = attrs.field(default=None, repr=False)
 
 
-def default_page(notice: Notice) -> Answer:
+def default_page(notice: Notice) -> Reply:
     """A page without scripts."""
     back = notice.flow.return_to if notice.flow is not None else None
     more = f'<p><a href="{html.escape(back)}">Back to the application</a></p>' if back else ""
     return _page(notice.title, notice.text, more, status=notice.status, nonce=secrets.token_urlsafe(12))
 
 
-def reentry_page(body: bytes) -> Answer:
+def reentry_page(body: bytes) -> Reply:
     """The page that posts what a provider posted once more: from this origin, so that the browser adds its cookies.
 
     The code stays out of every URL. Without JavaScript a person clicks once.
@@ -94,11 +94,11 @@ def reentry_page(body: bytes) -> Answer:
     return _page("One more step", "Your connection is being completed.", more, status=200, nonce=nonce)
 
 
-def _page(title: str, text: str, more: str, *, status: int, nonce: str) -> Answer:
+def _page(title: str, text: str, more: str, *, status: int, nonce: str) -> Reply:
     # No form-action here: Chromium applies it to the redirect that follows the form, and that can lead to Peaka.
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
         "base-uri 'none'; frame-ancestors 'none'"
     )
     body = _PAGE.format(title=html.escape(title), text=html.escape(text), more=more, nonce=nonce)
-    return Answer(status, (("Content-Security-Policy", policy),), body)
+    return Reply(status, (("Content-Security-Policy", policy),), body)
