@@ -1,31 +1,33 @@
 """An asynchronous, typed client of Peaka's Partner API."""
 
-from peaka_async._pages import (
-    Pages,
-    ResultPage,
-)
 from peaka_async._request import (
     Content,
     Request,
     Safety,
 )
-from peaka_async._retry import (
+from peaka_async._transport.call import (
+    RawResponse,
+)
+from peaka_async._transport.retry import (
     Decision,
     RetryPolicy,
 )
-from peaka_async._transport import (
-    RawResponse,
+from peaka_async._transport.settings import (
     Timeouts,
 )
 from peaka_async._version import (
     __version__,
 )
-from peaka_async._waiting import (
-    Waiting,
-)
 from peaka_async.client import (
     Info,
     PeakaClient,
+)
+from peaka_async.endpoints._paging import (
+    Pages,
+    ResultPage,
+)
+from peaka_async.endpoints._waiting import (
+    Waiting,
 )
 from peaka_async.errors import (
     APIError,
@@ -123,3 +125,14 @@ __all__ = [
     "WorkFailedError",
     "__version__",
 ]
+
+
+def _show_public_names() -> None:
+    """Let docs and pickles name what a private module defines by its public name."""
+    for name in __all__:
+        value = globals()[name]
+        if "._" in getattr(value, "__module__", ""):
+            value.__module__ = __name__
+
+
+_show_public_names()

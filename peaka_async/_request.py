@@ -103,12 +103,6 @@ class Request(Generic[T_co]):
         return path
 
 
-class Send(Protocol):
-    """Carries a request to the API and brings back what it declares."""
-
-    async def __call__(self, request: Request[T], /) -> T: ...
-
-
 class Streamed(Protocol):
     """An answer whose body is read piece by piece; it has to be closed, or read to its end."""
 
@@ -120,10 +114,16 @@ class Streamed(Protocol):
     async def aclose(self) -> None: ...
 
 
-class Stream(Protocol):
-    """Carries a request to the API and brings back its answer's head, with the body to follow."""
+class Sender(Protocol):
+    """Carries requests to the API; the transport is one."""
 
-    async def __call__(self, request: Request[bytes], /) -> Streamed: ...
+    async def send(self, request: Request[T], /) -> T:
+        """Bring back what the request declares."""
+        ...
+
+    async def stream(self, request: Request[bytes], /) -> Streamed:
+        """Bring back the head of the answer, with its body to follow."""
+        ...
 
 
 @functools.cache

@@ -7,28 +7,21 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Coroutine, Mapping
-from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 import attrs
 
-from peaka_async._pool import Pools, PoolSettings
 from peaka_async._request import QueryValue, Request, Safety
-from peaka_async._retry import RetryPolicy
-from peaka_async._tracing import Telemetry
-from peaka_async._transport import (
-    Credential,
-    RawResponse,
-    Settings,
-    Shared,
-    Timeouts,
-    Transport,
-    captured,
-    checked_key,
-)
-from peaka_async.endpoints.connections import Connections
+from peaka_async._transport.call import RawResponse, captured
+from peaka_async._transport.credential import KeySource, checked_key
+from peaka_async._transport.pool import Pools, PoolSettings
+from peaka_async._transport.retry import RetryPolicy
+from peaka_async._transport.send import Transport
+from peaka_async._transport.settings import Settings, Shared, Timeouts
+from peaka_async._transport.tracing import Telemetry
+from peaka_async.endpoints._groups import Groups
 from peaka_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -38,26 +31,6 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.propagators.textmap import TextMapPropagator
     from opentelemetry.trace import TracerProvider
-
-    from peaka_async.endpoints.agent import Agent
-    from peaka_async.endpoints.api_keys import ApiKeys
-    from peaka_async.endpoints.cache import Caches
-    from peaka_async.endpoints.catalogs import Catalogs
-    from peaka_async.endpoints.deprecated_projects import DeprecatedProjects
-    from peaka_async.endpoints.embedded import Embedded
-    from peaka_async.endpoints.exports import Exports
-    from peaka_async.endpoints.internal_tables import InternalTables
-    from peaka_async.endpoints.materialized_queries import MaterializedQueries
-    from peaka_async.endpoints.metadata import Metadata
-    from peaka_async.endpoints.organizations import Organizations
-    from peaka_async.endpoints.parametric_tables import ParametricTables
-    from peaka_async.endpoints.projects import Projects
-    from peaka_async.endpoints.queries import Queries
-    from peaka_async.endpoints.query_folders import QueryFolders
-    from peaka_async.endpoints.semantic_catalogs import SemanticCatalogs
-    from peaka_async.endpoints.sql import Sql
-    from peaka_async.endpoints.supported_drivers import SupportedDrivers
-    from peaka_async.endpoints.workspaces import Workspaces
 
 __all__ = ["Info", "PeakaClient"]
 
@@ -103,7 +76,7 @@ class _Base:
     port: int
 
 
-class PeakaClient:
+class PeakaClient(Groups):
     """The Partner API of Peaka.
 
     It can be made anywhere, without an event loop, and used under several, one after the other or in several threads:
@@ -140,7 +113,7 @@ class PeakaClient:
 
     def __init__(
         self,
-        api_key: Credential | None = None,
+        api_key: KeySource | None = None,
         *,
         zone: Zone | None = None,
         base_url: str | None = None,
@@ -188,147 +161,12 @@ class PeakaClient:
             propagator=propagator,
         )
         self._made_at: str | None = _caller()
-        self._assemble(
-            Transport(settings, Shared(origin=base.origin, prefix=base.prefix, pools=pools, telemetry=telemetry))
-        )
+        shared = Shared(origin=base.origin, prefix=base.prefix, pools=pools, telemetry=telemetry)
+        self._begin(Transport(settings, shared))
 
-    def _assemble(self, transport: Transport) -> None:
+    def _begin(self, transport: Transport) -> None:
+        super().__init__(transport)
         self._transport = transport
-        send = transport.send
-        self.connections: Connections = Connections(send)
-
-    @cached_property
-    def organizations(self) -> Organizations:
-        """The organizations that the key reaches."""
-        from peaka_async.endpoints.organizations import Organizations
-
-        return Organizations(self._transport.send)
-
-    @cached_property
-    def workspaces(self) -> Workspaces:
-        """The workspaces of an organization."""
-        from peaka_async.endpoints.workspaces import Workspaces
-
-        return Workspaces(self._transport.send)
-
-    @cached_property
-    def projects(self) -> Projects:
-        """The projects of a workspace."""
-        from peaka_async.endpoints.projects import Projects
-
-        return Projects(self._transport.send)
-
-    @cached_property
-    def deprecated_projects(self) -> DeprecatedProjects:
-        """The projects of the default workspace; use `projects` instead."""
-        from peaka_async.endpoints.deprecated_projects import DeprecatedProjects
-
-        return DeprecatedProjects(self._transport.send)
-
-    @cached_property
-    def api_keys(self) -> ApiKeys:
-        """The Project keys of a project."""
-        from peaka_async.endpoints.api_keys import ApiKeys
-
-        return ApiKeys(self._transport.send)
-
-    @cached_property
-    def catalogs(self) -> Catalogs:
-        """The catalogs of a project, and the search through them."""
-        from peaka_async.endpoints.catalogs import Catalogs
-
-        return Catalogs(self._transport.send)
-
-    @cached_property
-    def internal_tables(self) -> InternalTables:
-        """The internal tables of a project."""
-        from peaka_async.endpoints.internal_tables import InternalTables
-
-        return InternalTables(self._transport.send)
-
-    @cached_property
-    def queries(self) -> Queries:
-        """The saved queries of a project, and the execution of SQL."""
-        from peaka_async.endpoints.queries import Queries
-
-        return Queries(self._transport.send)
-
-    @cached_property
-    def query_folders(self) -> QueryFolders:
-        """The query folders of a project."""
-        from peaka_async.endpoints.query_folders import QueryFolders
-
-        return QueryFolders(self._transport.send)
-
-    @cached_property
-    def semantic_catalogs(self) -> SemanticCatalogs:
-        """The semantic catalogs of a project."""
-        from peaka_async.endpoints.semantic_catalogs import SemanticCatalogs
-
-        return SemanticCatalogs(self._transport.send)
-
-    @cached_property
-    def cache(self) -> Caches:
-        """The caches of a project."""
-        from peaka_async.endpoints.cache import Caches
-
-        return Caches(self._transport.send)
-
-    @cached_property
-    def exports(self) -> Exports:
-        """The exports of a project."""
-        from peaka_async.endpoints.exports import Exports
-
-        return Exports(self._transport.send, self._transport.stream)
-
-    @cached_property
-    def parametric_tables(self) -> ParametricTables:
-        """The parametric tables of a catalog."""
-        from peaka_async.endpoints.parametric_tables import ParametricTables
-
-        return ParametricTables(self._transport.send)
-
-    @cached_property
-    def embedded(self) -> Embedded:
-        """The sessions of the embedded interface."""
-        from peaka_async.endpoints.embedded import Embedded
-
-        return Embedded(self._transport.send)
-
-    @cached_property
-    def supported_drivers(self) -> SupportedDrivers:
-        """The connection strings for other tools; they hold the API key."""
-        from peaka_async.endpoints.supported_drivers import SupportedDrivers
-
-        return SupportedDrivers(self._transport.send)
-
-    @cached_property
-    def metadata(self) -> Metadata:
-        """The metadata of a project."""
-        from peaka_async.endpoints.metadata import Metadata
-
-        return Metadata(self._transport.send)
-
-    @cached_property
-    def agent(self) -> Agent:
-        """The chats of a project with the AI agent."""
-        from peaka_async.endpoints.agent import Agent
-
-        return Agent(self._transport.send, self._transport.stream)
-
-    @cached_property
-    def sql(self) -> Sql:
-        """The translation of SQL."""
-        from peaka_async.endpoints.sql import Sql
-
-        return Sql(self._transport.send)
-
-    @cached_property
-    def materialized_queries(self) -> MaterializedQueries:
-        """The refreshes of materialized queries."""
-        from peaka_async.endpoints.materialized_queries import MaterializedQueries
-
-        return MaterializedQueries(self._transport.send)
 
     async def info(self) -> Info:
         """Find out whose key this is: the way to check a key, and to find the project of a Project key.
@@ -407,7 +245,7 @@ class PeakaClient:
             settings = attrs.evolve(settings, retry=retry)
         view = object.__new__(type(self))
         view._made_at = None
-        view._assemble(Transport(settings, self._transport.shared))
+        view._begin(Transport(settings, self._transport.shared))
         return view
 
     async def aclose(self) -> None:
@@ -445,7 +283,7 @@ def _caller() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-def _credential(api_key: Credential | None) -> Credential:
+def _credential(api_key: KeySource | None) -> KeySource:
     if api_key is None:
         api_key = os.environ.get("PEAKA_API_KEY")
         if not api_key:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from wire import ScriptedServer, answer, hang
+from scripted_server import ScriptedServer, answer, hang
 
 from peaka_async import ConfigurationError, Oauth2Callback, PeakaClient, RetryPolicy, Timeouts
 

@@ -8,8 +8,8 @@ import logging
 import pickle
 
 import pytest
+from scripted_server import ScriptedServer, answer, drip, redirect, reset
 from test_tracing import Recorded
-from wire import ScriptedServer, answer, drip, redirect, reset
 
 from peaka_async import (
     Attempt,

@@ -1,27 +1,18 @@
-"""What every group of endpoints shares: the ways to send."""
+"""What every group of endpoints shares."""
 
 from __future__ import annotations
 
-from peaka_async._request import Send, Stream
+from peaka_async._request import Sender
 
 List = list
 """`list` in the annotations of groups, whose method of that name hides the builtin."""
 
 
 class Group:
-    """A group of operations; it describes calls and hands them to `send`."""
+    """A group of operations: each method describes one call and hands it to the sender."""
 
-    __slots__ = ("_send",)
+    __slots__ = ("_send", "_stream")
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
-
-
-class StreamingGroup(Group):
-    """A group with answers that are read piece by piece; those go to `stream`."""
-
-    __slots__ = ("_stream",)
-
-    def __init__(self, send: Send, stream: Stream) -> None:
-        super().__init__(send)
-        self._stream = stream
+    def __init__(self, sender: Sender) -> None:
+        self._send = sender.send
+        self._stream = sender.stream

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 
-from peaka_async._events import EventStream
 from peaka_async._request import Request, Safety
-from peaka_async.endpoints._base import StreamingGroup
+from peaka_async.endpoints._base import Group
+from peaka_async.endpoints._event_stream import EventStream
 from peaka_async.models.agent import AIAgentChatRequestDto, AIAgentChatStreamRequestDto, AIAgentThreadUpdateRequest
 
 
-class Agent(StreamingGroup):
+class Agent(Group):
     """The chats of a project with the AI agent."""
 
     async def get_workflow_image(self) -> bytes:

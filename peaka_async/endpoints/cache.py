@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
 from types import NoneType
 
-from peaka_async._judgements import judge_cache, slot_id
-from peaka_async._pages import Pages, ResultPage, made_token, read_offset
 from peaka_async._request import Request, Safety
-from peaka_async._waiting import DEFAULT_WAITING, Waiting, wait
 from peaka_async.endpoints._base import Group
+from peaka_async.endpoints._paging import Pages, ResultPage, made_token, read_offset
+from peaka_async.endpoints._waiting import DEFAULT_WAITING, Polled, Waiting, state_name, wait
 from peaka_async.models.cache import (
     Cache,
     CacheCreateStatus,
@@ -18,6 +18,7 @@ from peaka_async.models.cache import (
     CacheRequest,
     CacheRun,
     CacheSettingsUpdateRequest,
+    CacheState,
     CacheStatus,
     CacheTrigger,
 )
@@ -309,7 +310,7 @@ class Caches(Group):
             WaitTimeoutError: it has not ended in time; it goes on.
             WaitStalledError: it shows no progress.
         """
-        before = slot_id(await self._read(project_id, cache_id), CacheRun.FULL_REFRESH)
+        before = run_id(await self._read(project_id, cache_id), CacheRun.FULL_REFRESH)
         await self.full_refresh(project_id, cache_id)
         return await self.wait_for_run(
             project_id, cache_id, CacheRun.FULL_REFRESH, after=before, waiting=waiting, on_progress=on_progress
@@ -330,7 +331,7 @@ class Caches(Group):
             WaitTimeoutError: it has not ended in time; it goes on.
             WaitStalledError: it shows no progress.
         """
-        before = slot_id(await self._read(project_id, cache_id), CacheRun.INCREMENTAL)
+        before = run_id(await self._read(project_id, cache_id), CacheRun.INCREMENTAL)
         await self.incremental_update(project_id, cache_id)
         return await self.wait_for_run(
             project_id, cache_id, CacheRun.INCREMENTAL, after=before, waiting=waiting, on_progress=on_progress
@@ -358,7 +359,7 @@ class Caches(Group):
         """
         return await wait(
             functools.partial(self._read, project_id, cache_id),
-            functools.partial(judge_cache, run=run, after=after),
+            functools.partial(read_run, run=run, after=after),
             operation="cache.wait_for_run",
             waiting=waiting,
             on_progress=on_progress,
@@ -366,3 +367,40 @@ class Caches(Group):
 
     async def _read(self, project_id: str, cache_id: str) -> CacheStatus:
         return await self.get_status(project_id, cache_id, exclude_logs=True)
+
+
+def _slot(status: CacheStatus, run: CacheRun) -> CacheExecutionInfo | None:
+    if run is CacheRun.INCREMENTAL:
+        return status.last_incremental_cache_execution
+    return status.last_full_refresh_cache_execution
+
+
+def run_id(status: CacheStatus, run: CacheRun) -> str | None:
+    """The id of the record of the last run; None where there is none."""
+    found = _slot(status, run)
+    return None if found is None else found.id
+
+
+def read_run(status: CacheStatus, *, run: CacheRun, after: str | None) -> Polled:
+    """What a status shows of the run that follows the one with the id `after`."""
+    found = _slot(status, run)
+    if found is None or (after is not None and found.id == after):
+        return Polled(state="NOT BEGUN")
+    state = state_name(found.status)
+    progress = (found.id, state, found.updated_at, found.progress)
+    if found.status == CacheState.COMPLETED:
+        return Polled(state=state, ended=True, progress=progress)
+    if found.status in {CacheState.FAILED, CacheState.CANCELLED, CacheState.DELETED}:
+        return Polled(state=state, failure=_reason(found.error) or f"the run is {state}", progress=progress)
+    return Polled(state=state, progress=progress)
+
+
+def _reason(error: dict[str, object] | None) -> str | None:
+    """The service's own reason, out of an object whose form is not documented."""
+    if not error:
+        return None
+    for name in ("message", "reason", "error"):
+        found = error.get(name)
+        if isinstance(found, str) and found:
+            return found
+    return json.dumps(error, default=str)

@@ -6,9 +6,9 @@ from types import NoneType
 
 import attrs
 
-from peaka_async._pages import Pages, ResultPage, made_token, read_offset
 from peaka_async._request import Request, Safety
 from peaka_async.endpoints._base import Group, List
+from peaka_async.endpoints._paging import Pages, ResultPage, made_token, read_offset
 from peaka_async.models.catalogs import (
     Catalog,
     CatalogRequest,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from types import NoneType
 
-from peaka_async._deprecated import deprecated
 from peaka_async._request import Request, Safety
 from peaka_async.endpoints._base import Group, List
+from peaka_async.endpoints._deprecated import deprecated
 from peaka_async.models.projects import Project, ProjectRequest
 
 

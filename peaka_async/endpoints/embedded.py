@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from peaka_async._deprecated import deprecated
 from peaka_async._request import Request, Safety
 from peaka_async.endpoints._base import Group
+from peaka_async.endpoints._deprecated import deprecated
 from peaka_async.models.embedded import EmbeddedSession, InitSessionRequest
 
 

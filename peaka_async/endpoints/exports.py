@@ -7,16 +7,15 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from types import NoneType
 
-from peaka_async._download import Download, file_named
-from peaka_async._judgements import judge_export
-from peaka_async._pages import Pages, ResultPage, made_token, read_token
 from peaka_async._request import Request, Safety
-from peaka_async._waiting import DEFAULT_WAITING, Waiting, wait
-from peaka_async.endpoints._base import List, StreamingGroup
-from peaka_async.models.exports import ExportFile, ExportJobCreated, ExportJobResponse, ExportRequest
+from peaka_async.endpoints._base import Group, List
+from peaka_async.endpoints._download import Download, file_named
+from peaka_async.endpoints._paging import Pages, ResultPage, made_token, read_token
+from peaka_async.endpoints._waiting import DEFAULT_WAITING, Polled, Waiting, state_name, wait
+from peaka_async.models.exports import ExportFile, ExportJobCreated, ExportJobResponse, ExportRequest, ExportStatus
 
 
-class Exports(StreamingGroup):
+class Exports(Group):
     """The exports of a project."""
 
     async def start_query(self, project_id: str, query_id: str, export: ExportRequest) -> ExportJobCreated:
@@ -199,7 +198,7 @@ class Exports(StreamingGroup):
         """
         return await wait(
             functools.partial(self.get, project_id, export_id),
-            judge_export,
+            read_export,
             operation="exports.wait",
             waiting=waiting,
             on_progress=on_progress,
@@ -225,3 +224,13 @@ class Exports(StreamingGroup):
             return file_named((await self.get(project_id, export_id)).files, file_name)
 
         return Download(self._stream, refresh, decompress=decompress)
+
+
+def read_export(job: ExportJobResponse) -> Polled:
+    """What an answer shows of an export."""
+    state = state_name(job.status)
+    if job.status == ExportStatus.SUCCEEDED:
+        return Polled(state=state, ended=True, progress=state)
+    if job.status in {ExportStatus.FAILED, ExportStatus.CANCELLED, ExportStatus.EXPIRED}:
+        return Polled(state=state, failure=job.error or f"the export is {state}", progress=state)
+    return Polled(state=state, progress=(state, job.row_count, job.bytes))

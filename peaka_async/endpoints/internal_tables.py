@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from types import NoneType
 
-from peaka_async._csv import CsvFile, csv_content
 from peaka_async._request import Request, Safety
 from peaka_async.endpoints._base import Group, List
+from peaka_async.endpoints._csv_body import CsvFile, csv_content
 from peaka_async.models.internal_tables import ColumnDetail, ColumnRequest, CsvImportRequest, ImportJob, Table
 
 

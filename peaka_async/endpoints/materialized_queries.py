@@ -7,11 +7,10 @@ from collections.abc import Callable
 from datetime import datetime
 from types import NoneType
 
-from peaka_async._judgements import judge_refresh
 from peaka_async._request import Request, Safety
-from peaka_async._waiting import DEFAULT_WAITING, Waiting, wait
 from peaka_async.endpoints._base import Group
-from peaka_async.models.materialized_queries import MaterializedQueryStatusView
+from peaka_async.endpoints._waiting import DEFAULT_WAITING, Polled, Waiting, state_name, wait
+from peaka_async.models.materialized_queries import MaterializedQueryState, MaterializedQueryStatusView
 
 
 class MaterializedQueries(Group):
@@ -126,8 +125,21 @@ class MaterializedQueries(Group):
         """
         return await wait(
             functools.partial(self.get_status, project_id, query_id),
-            functools.partial(judge_refresh, after=after),
+            functools.partial(read_refresh, after=after),
             operation="materialized_queries.wait_for_refresh",
             waiting=waiting,
             on_progress=on_progress,
         )
+
+
+def read_refresh(status: MaterializedQueryStatusView, *, after: datetime | None) -> Polled:
+    """What a status shows of the refresh that follows the one begun at `after`."""
+    state = state_name(status.status)
+    if after is not None and status.last_execution_start_time == after:
+        return Polled(state="NOT BEGUN")
+    if status.status == MaterializedQueryState.COMPLETED:
+        return Polled(state=state, ended=True, progress=state)
+    if status.status in {MaterializedQueryState.FAILED, MaterializedQueryState.CANCELED}:
+        failure = f"the refresh of {status.query_name or 'the query'} is {state}"
+        return Polled(state=state, failure=failure, progress=state)
+    return Polled(state=state, progress=(state, status.last_update_time))

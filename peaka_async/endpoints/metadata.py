@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from peaka_async._judgements import MetadataJudge
 from peaka_async._request import Request, Safety
-from peaka_async._waiting import DEFAULT_WAITING, Waiting, wait
 from peaka_async.endpoints._base import Group
+from peaka_async.endpoints._waiting import DEFAULT_WAITING, Polled, Waiting, state_name, wait
 from peaka_async.models.metadata import (
     GoldenSqlMatches,
     GoldenSqls,
@@ -24,10 +23,14 @@ from peaka_async.models.metadata import (
     MetadataUpdateRelationRequest,
     MetadataUpdateRequest,
     ProjectMetadata,
+    RefreshStatus,
     Relations,
     SampleQuestions,
     Semantics,
 )
+
+# For how many polls an end state may be that of the refresh before.
+_POLLS_OF_AN_OLD_STATE = 5
 
 
 class Metadata(Group):
@@ -515,7 +518,7 @@ class Metadata(Group):
         """Wait for a refresh of a catalog's metadata.
 
         The state of the last refresh stays until the next has begun: an end state counts once the work was seen
-        running, or has stood for five looks.
+        running, or has stood for five polls.
 
         Raises:
             WorkFailedError: the refresh failed or is stuck.
@@ -524,8 +527,28 @@ class Metadata(Group):
         """
         return await wait(
             functools.partial(self.get_refresh_status, project_id, catalog_id),
-            MetadataJudge().judge,
+            RefreshReader().read,
             operation="metadata.wait_for_refresh",
             waiting=waiting,
             on_progress=on_progress,
         )
+
+
+class RefreshReader:
+    """Reads polls of a metadata refresh; a state does not say which refresh it is of, so the polls are counted."""
+
+    def __init__(self) -> None:
+        self._polls = 0
+        self._seen_running = False
+
+    def read(self, result: MetadataRefreshJobStatusResult) -> Polled:
+        """What an answer shows of the refresh."""
+        self._polls += 1
+        state = state_name(result.status)
+        old = not self._seen_running and self._polls < _POLLS_OF_AN_OLD_STATE
+        if result.status in {RefreshStatus.COMPLETED, RefreshStatus.NOT_ACTIVE}:
+            return Polled(state=state, ended=not old, progress=state)
+        if result.status in {RefreshStatus.FAILED, RefreshStatus.STUCK}:
+            return Polled(state=state, failure=None if old else f"the refresh is {state}", progress=state)
+        self._seen_running = True
+        return Polled(state=state, progress=state)

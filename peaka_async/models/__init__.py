@@ -9,282 +9,26 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from peaka_async.models.agent import (
-        AIAgentChatRequestDto,
-        AIAgentChatStreamRequestDto,
-        AIAgentThreadUpdateRequest,
-        ChatEvent,
-    )
-    from peaka_async.models.api_keys import ApiKey, ApiKeyRequest
-    from peaka_async.models.cache import (
-        Cache,
-        CacheActionRecord,
-        CacheCreateStatus,
-        CacheExecutionInfo,
-        CacheExecutionProgress,
-        CacheRequest,
-        CacheRun,
-        CacheSettingsUpdateRequest,
-        CacheState,
-        CacheStatus,
-        CacheTrigger,
-        Schedule,
-        ScheduleType,
-    )
-    from peaka_async.models.catalogs import (
-        Catalog,
-        CatalogRequest,
-        CatalogSchemaTable,
-        CatalogShareRequestV2,
-        ColumnStatistics,
-        Meta,
-        Page,
-        Schema,
-        SearchRequest,
-        SearchResult,
-        SearchText,
-        SharedCatalogResponse,
-        TableCacheResult,
-        TableStatistics,
-    )
-    from peaka_async.models.connections import (
-        Connection,
-        ConnectionConfiguration,
-        ConnectionConfigurationItem,
-        ConnectionRequest,
-        Credential,
-        DatabaseCredential,
-        FieldType,
-        Oauth2Callback,
-        OAuth2Credential,
-        PersonalAccessTokenCredential,
-        TokenCredential,
-    )
-    from peaka_async.models.embedded import EmbeddedSession, InitSessionRequest, SessionMode
-    from peaka_async.models.exports import (
-        ExportCompression,
-        ExportCsvOptions,
-        ExportFile,
-        ExportFormat,
-        ExportJobCreated,
-        ExportJobResponse,
-        ExportRequest,
-        ExportStatus,
-    )
-    from peaka_async.models.internal_tables import (
-        ColumnDataType,
-        ColumnDetail,
-        ColumnRequest,
-        CsvImportRequest,
-        CsvMapping,
-        ImportJob,
-        Table,
-    )
-    from peaka_async.models.materialized_queries import MaterializedQueryState, MaterializedQueryStatusView
-    from peaka_async.models.metadata import (
-        GoldenSql,
-        GoldenSqlMatch,
-        GoldenSqlMatches,
-        GoldenSqlMetadata,
-        GoldenSqls,
-        MetadataAddGoldenSqlRequest,
-        MetadataAddRelationRequest,
-        MetadataAIUsageUpdateRequest,
-        MetadataCategoricalColumnRequest,
-        MetadataColumn,
-        MetadataColumnLineage,
-        MetadataCreateSemanticsRequest,
-        MetadataDocument,
-        MetadataMatches,
-        MetadataRefreshJobStatusResult,
-        MetadataRefreshMetadataCallbackRequest,
-        MetadataRefreshMetadataRequest,
-        MetadataUpdateRelationRequest,
-        MetadataUpdateRequest,
-        ProjectMetadata,
-        RefreshStatus,
-        Relation,
-        Relations,
-        RelationType,
-        SampleQuestion,
-        SampleQuestions,
-        Semantics,
-        TableMetadata,
-        UpdateFrequency,
-    )
-    from peaka_async.models.organizations import Organization
-    from peaka_async.models.parametric_tables import ParametricTable, ParametricTableColumn
-    from peaka_async.models.projects import Project, ProjectRequest
-    from peaka_async.models.queries import (
-        ExecutableQuery,
-        MaterializedQuerySchedule,
-        MaterializedQueryScheduleType,
-        Query,
-        QueryExecuteRequest,
-        QueryExecuteRequestId,
-        QueryExecuteRequestName,
-        QueryExecuteRequestStatement,
-        QueryPathUpdateRequest,
-        QueryRequest,
-        QueryType,
-        ResultFormat,
-        TableForQuery,
-    )
-    from peaka_async.models.query_folders import (
-        QueryFolderCreateRequest,
-        QueryFolderItem,
-        QueryFolderListResponse,
-        QueryFolderRenameRequest,
-        QueryFolderTreeNode,
-        QueryFolderTreeResponse,
-        QueryFolderUpdateRequest,
-        QueryFolderWithContentsResponse,
-    )
-    from peaka_async.models.query_results import QueryResult, Record, ResultCell, ResultColumn
-    from peaka_async.models.semantic_catalogs import (
-        CatalogShareRequest,
-        SemanticCatalogRequest,
-        SemanticTable,
-        SemanticTableRequest,
-    )
-    from peaka_async.models.sql import SQLTranspileQueryRequest, TranspiledQuery
-    from peaka_async.models.supported_drivers import ConnectionStrings
-    from peaka_async.models.workspaces import Workspace, WorkspaceRequest
-
-__all__ = [
-    "AIAgentChatRequestDto",
-    "AIAgentChatStreamRequestDto",
-    "AIAgentThreadUpdateRequest",
-    "ApiKey",
-    "ApiKeyRequest",
-    "Cache",
-    "CacheActionRecord",
-    "CacheCreateStatus",
-    "CacheExecutionInfo",
-    "CacheExecutionProgress",
-    "CacheRequest",
-    "CacheRun",
-    "CacheSettingsUpdateRequest",
-    "CacheState",
-    "CacheStatus",
-    "CacheTrigger",
-    "Catalog",
-    "CatalogRequest",
-    "CatalogSchemaTable",
-    "CatalogShareRequest",
-    "CatalogShareRequestV2",
-    "ChatEvent",
-    "ColumnDataType",
-    "ColumnDetail",
-    "ColumnRequest",
-    "ColumnStatistics",
-    "Connection",
-    "ConnectionConfiguration",
-    "ConnectionConfigurationItem",
-    "ConnectionRequest",
-    "ConnectionStrings",
-    "Credential",
-    "CsvImportRequest",
-    "CsvMapping",
-    "DatabaseCredential",
-    "EmbeddedSession",
-    "ExecutableQuery",
-    "ExportCompression",
-    "ExportCsvOptions",
-    "ExportFile",
-    "ExportFormat",
-    "ExportJobCreated",
-    "ExportJobResponse",
-    "ExportRequest",
-    "ExportStatus",
-    "FieldType",
-    "GoldenSql",
-    "GoldenSqlMatch",
-    "GoldenSqlMatches",
-    "GoldenSqlMetadata",
-    "GoldenSqls",
-    "ImportJob",
-    "InitSessionRequest",
-    "MaterializedQuerySchedule",
-    "MaterializedQueryScheduleType",
-    "MaterializedQueryState",
-    "MaterializedQueryStatusView",
-    "Meta",
-    "MetadataAIUsageUpdateRequest",
-    "MetadataAddGoldenSqlRequest",
-    "MetadataAddRelationRequest",
-    "MetadataCategoricalColumnRequest",
-    "MetadataColumn",
-    "MetadataColumnLineage",
-    "MetadataCreateSemanticsRequest",
-    "MetadataDocument",
-    "MetadataMatches",
-    "MetadataRefreshJobStatusResult",
-    "MetadataRefreshMetadataCallbackRequest",
-    "MetadataRefreshMetadataRequest",
-    "MetadataUpdateRelationRequest",
-    "MetadataUpdateRequest",
-    "OAuth2Credential",
-    "Oauth2Callback",
-    "Organization",
-    "Page",
-    "ParametricTable",
-    "ParametricTableColumn",
-    "PersonalAccessTokenCredential",
-    "Project",
-    "ProjectMetadata",
-    "ProjectRequest",
-    "Query",
-    "QueryExecuteRequest",
-    "QueryExecuteRequestId",
-    "QueryExecuteRequestName",
-    "QueryExecuteRequestStatement",
-    "QueryFolderCreateRequest",
-    "QueryFolderItem",
-    "QueryFolderListResponse",
-    "QueryFolderRenameRequest",
-    "QueryFolderTreeNode",
-    "QueryFolderTreeResponse",
-    "QueryFolderUpdateRequest",
-    "QueryFolderWithContentsResponse",
-    "QueryPathUpdateRequest",
-    "QueryRequest",
-    "QueryResult",
-    "QueryType",
-    "Record",
-    "RefreshStatus",
-    "Relation",
-    "RelationType",
-    "Relations",
-    "ResultCell",
-    "ResultColumn",
-    "ResultFormat",
-    "SQLTranspileQueryRequest",
-    "SampleQuestion",
-    "SampleQuestions",
-    "Schedule",
-    "ScheduleType",
-    "Schema",
-    "SearchRequest",
-    "SearchResult",
-    "SearchText",
-    "SemanticCatalogRequest",
-    "SemanticTable",
-    "SemanticTableRequest",
-    "Semantics",
-    "SessionMode",
-    "SharedCatalogResponse",
-    "Table",
-    "TableCacheResult",
-    "TableForQuery",
-    "TableMetadata",
-    "TableStatistics",
-    "TokenCredential",
-    "TranspiledQuery",
-    "UpdateFrequency",
-    "Workspace",
-    "WorkspaceRequest",
-]
+    from peaka_async.models.agent import *
+    from peaka_async.models.api_keys import *
+    from peaka_async.models.cache import *
+    from peaka_async.models.catalogs import *
+    from peaka_async.models.connections import *
+    from peaka_async.models.embedded import *
+    from peaka_async.models.exports import *
+    from peaka_async.models.internal_tables import *
+    from peaka_async.models.materialized_queries import *
+    from peaka_async.models.metadata import *
+    from peaka_async.models.organizations import *
+    from peaka_async.models.parametric_tables import *
+    from peaka_async.models.projects import *
+    from peaka_async.models.queries import *
+    from peaka_async.models.query_folders import *
+    from peaka_async.models.query_results import *
+    from peaka_async.models.semantic_catalogs import *
+    from peaka_async.models.sql import *
+    from peaka_async.models.supported_drivers import *
+    from peaka_async.models.workspaces import *
 
 _NAMES = {
     "agent": ("AIAgentChatRequestDto", "AIAgentChatStreamRequestDto", "AIAgentThreadUpdateRequest", "ChatEvent"),
@@ -421,14 +165,16 @@ _NAMES = {
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
+if not TYPE_CHECKING:  # type checkers take the public names of the modules above
+    __all__ = sorted(_HOMES)
 
-def __getattr__(name: str) -> object:
-    module = _HOMES.get(name)
-    if module is None:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    def __getattr__(name: str) -> object:
+        module = _HOMES.get(name)
+        if module is None:
+            msg = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        return getattr(importlib.import_module(f"{__name__}.{module}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_HOMES})

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from types import ModuleType
-from typing import TYPE_CHECKING, cast, final
+from typing import TYPE_CHECKING, final
 
 import attrs
 
 from peaka_async.errors import ConfigurationError
 from peaka_async.models._cell_values import DECIMALS, FLOATS, INTEGERS, TEXTS, DataType, data_type_of
-from peaka_async.models.query_results import QueryResult, ResultCell, unique_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,12 +25,25 @@ _MAX_DECIMAL256_DIGITS = 76
 
 @final
 @attrs.define
-class _Series:
-    """A column of a result."""
+class Series:
+    """A column of a result, and what its cells were before they got their type."""
 
-    data_type: DataType | None
-    values: list[object]
-    raw: list[object]
+    data_type: DataType | None = None
+    values: list[object] = attrs.field(factory=list)
+    raw: list[object] = attrs.field(factory=list)
+
+    def add(self, value: object, raw: object, data_type: str | None) -> None:
+        """Add a cell; the first one that tells its type gives the column's."""
+        self.values.append(value)
+        self.raw.append(raw)
+        if self.data_type is None and data_type is not None:
+            self.data_type = data_type_of(data_type)
+
+    def pad(self, length: int) -> None:
+        """Let the rows up to this one that lack the column have None in it."""
+        missing = length - len(self.values)
+        self.values += [None] * missing
+        self.raw += [None] * missing
 
     @property
     def base(self) -> str:
@@ -55,7 +67,7 @@ class _Series:
         ]
 
 
-def to_pandas(result: QueryResult) -> pd.DataFrame:
+def to_pandas(columns: Mapping[str, Series], row_count: int) -> pd.DataFrame:
     """Make a DataFrame.
 
     Raises:
@@ -67,13 +79,11 @@ def to_pandas(result: QueryResult) -> pd.DataFrame:
         pd = None
     if pd is None:
         raise _missing("to_pandas", "pandas")
-    columns = {
-        name: pd.Series(series.instants(), dtype=_pandas_type(series)) for name, series in _series_of(result).items()
-    }
-    return pd.DataFrame(columns, index=range(result.row_count))
+    typed = {name: pd.Series(series.instants(), dtype=_pandas_type(series)) for name, series in columns.items()}
+    return pd.DataFrame(typed, index=range(row_count))
 
 
-def _pandas_type(series: _Series) -> str:
+def _pandas_type(series: Series) -> str:
     if series.base in INTEGERS and series.holds_int64():
         return "Int64"
     if series.base in FLOATS and series.holds(float):
@@ -87,12 +97,12 @@ def _pandas_type(series: _Series) -> str:
     return "object"
 
 
-def _is_uniform(series: _Series) -> bool:
+def _is_uniform(series: Series) -> bool:
     """Whether all timestamps have a time zone, or none, as the column's type says."""
     return all((value.tzinfo is not None) is series.zoned for value in series.values if isinstance(value, datetime))
 
 
-def to_arrow(result: QueryResult) -> pa.Table:
+def to_arrow(columns: Mapping[str, Series]) -> pa.Table:
     """Make an Arrow table.
 
     Raises:
@@ -104,10 +114,10 @@ def to_arrow(result: QueryResult) -> pa.Table:
         pa = None
     if pa is None:
         raise _missing("to_arrow", "arrow")
-    return pa.table({name: _arrow_array(pa, series) for name, series in _series_of(result).items()})
+    return pa.table({name: _arrow_array(pa, series) for name, series in columns.items()})
 
 
-def _arrow_array(pa: ModuleType, series: _Series) -> pa.Array:
+def _arrow_array(pa: ModuleType, series: Series) -> pa.Array:
     kind = _arrow_type(pa, series)
     if kind is not None:
         try:
@@ -118,7 +128,7 @@ def _arrow_array(pa: ModuleType, series: _Series) -> pa.Array:
     return pa.array(_texts(series.raw), type=pa.string())
 
 
-def _arrow_type(pa: ModuleType, series: _Series) -> pa.DataType | None:
+def _arrow_type(pa: ModuleType, series: Series) -> pa.DataType | None:
     """The column's type in Arrow; None where it stays text."""
     if series.base in INTEGERS and series.holds_int64():
         return pa.int64()
@@ -135,7 +145,7 @@ def _arrow_type(pa: ModuleType, series: _Series) -> pa.DataType | None:
     return make() if make is not None and series.holds(kind) else None
 
 
-def _arrow_decimal(pa: ModuleType, series: _Series) -> pa.DataType | None:
+def _arrow_decimal(pa: ModuleType, series: Series) -> pa.DataType | None:
     digits = series.data_type.parameters if series.data_type is not None else ()
     precision, scale = (*digits, 0)[:2] if digits else _digits_of(series.values)
     if not 1 <= precision <= _MAX_DECIMAL256_DIGITS:
@@ -152,30 +162,6 @@ def _digits_of(values: Iterable[object]) -> tuple[int, int]:
             scale = max(scale, -exponent if isinstance(exponent, int) else 0)
             whole = max(whole, value.adjusted() + 1)
     return whole + scale, scale
-
-
-def _series_of(result: QueryResult) -> dict[str, _Series]:
-    """The result by columns, under unique names; a row that lacks a column has None in it."""
-    columns = {name: _Series(None, [], []) for name in unique_names(result.column_names)}
-    count = 0
-    for count, (record, row) in enumerate(zip(result, result.data or (), strict=True), start=1):
-        cells = zip(unique_names(record.names), record.values, record.raw, cast("Iterable[object]", row), strict=True)
-        for name, value, raw, cell in cells:
-            series = columns.setdefault(name, _Series(None, [None] * (count - 1), [None] * (count - 1)))
-            series.values.append(value)
-            series.raw.append(raw)
-            if series.data_type is None and isinstance(cell, ResultCell) and cell.data_type is not None:
-                series.data_type = data_type_of(cell.data_type)
-        if len(record) < len(columns):
-            _pad(columns.values(), count)
-    return columns
-
-
-def _pad(columns: Iterable[_Series], length: int) -> None:
-    for series in columns:
-        missing = length - len(series.values)
-        series.values += [None] * missing
-        series.raw += [None] * missing
 
 
 def _texts(cells: list[object]) -> list[str | None]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, final
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, cast, final
 
 import attrs
 
@@ -13,6 +13,8 @@ from peaka_async.models._cell_values import value_of_cell
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+    from peaka_async.models._frames import Series
 
 __all__ = ["QueryResult", "Record", "ResultCell", "ResultColumn"]
 
@@ -152,7 +154,7 @@ class QueryResult:
         """
         from peaka_async.models import _frames  # noqa: PLC0415 - only those who ask for a frame pay for it
 
-        return _frames.to_pandas(self)
+        return _frames.to_pandas(self._series(), self.row_count)
 
     def to_arrow(self) -> pa.Table:
         """The result as an Arrow table; a second column named `id` is `id_2`.
@@ -165,7 +167,25 @@ class QueryResult:
         """
         from peaka_async.models import _frames  # noqa: PLC0415 - only those who ask for a table pay for it
 
-        return _frames.to_arrow(self)
+        return _frames.to_arrow(self._series())
+
+    def _series(self) -> dict[str, Series]:
+        """The result by columns, under unique names; a row that lacks a column has None in it."""
+        from peaka_async.models._frames import Series  # noqa: PLC0415 - only those who ask for a frame pay for it
+
+        columns = {name: Series() for name in unique_names(self.column_names)}
+        count = 0
+        for count, (record, row) in enumerate(zip(self, self.data or (), strict=True), start=1):
+            cells = zip(
+                unique_names(record.names), record.values, record.raw, cast("Iterable[object]", row), strict=True
+            )
+            for name, value, raw, cell in cells:
+                series = columns.setdefault(name, Series())
+                series.pad(count - 1)
+                series.add(value, raw, cell.data_type if isinstance(cell, ResultCell) else None)
+        for series in columns.values():
+            series.pad(count)
+        return columns
 
 
 @functools.lru_cache(maxsize=128)

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import attrs
 
-from peaka_async._codec import _json_name
+from peaka_async._codec.objects import json_name
 
 SCALARS = {"string": str, "integer": int, "number": float, "boolean": bool}
 
@@ -94,7 +94,7 @@ class Comparison:
 
     def compare_fields(self, name, schema, model):
         hints = typing.get_type_hints(model, include_extras=True)
-        fields = {_json_name(field): hints[field.name] for field in attrs.fields(model)}
+        fields = {json_name(field): hints[field.name] for field in attrs.fields(model)}
         for missing in schema["properties"].keys() - fields.keys():
             self.report(f"{name}.{missing}", "the property", "nothing")
         for added in fields.keys() - schema["properties"].keys():

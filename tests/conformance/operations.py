@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 
 import attrs
 
-from peaka_async import Oauth2Callback, PeakaClient
+from peaka_async import Oauth2Callback
 from peaka_async._request import Request
 from peaka_async.endpoints._base import Group
+from peaka_async.endpoints._groups import GROUPS, Groups
 from peaka_async.models import CsvImportRequest, CsvMapping
 
 # Methods that are made of operations.
@@ -44,19 +45,19 @@ class Recorded(Exception):  # noqa: N818 - it is no error
         self.request = request
 
 
-async def record(request):
-    raise Recorded(request)
+class Recorder:
+    """Takes every request, and carries it out of the method that made it."""
+
+    async def send(self, request):
+        raise Recorded(request)
+
+    stream = send
 
 
 def groups() -> dict[str, Group]:
-    """The groups by the client's attributes, over a recording send."""
-    client = PeakaClient("key")
-    names = [name for name, value in vars(PeakaClient).items() if hasattr(value, "func")] + ["connections"]
-    made = {}
-    for name in names:
-        kind = type(getattr(client, name))
-        made[name] = kind(record, record) if "stream" in inspect.signature(kind.__init__).parameters else kind(record)
-    return made
+    """The groups, over a sender that records."""
+    names = Groups(Recorder())
+    return {name: getattr(names, name) for name in GROUPS}
 
 
 @attrs.frozen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from types import NoneType
+from unittest.mock import AsyncMock
 
 import pytest
 from aioresponses import aioresponses
@@ -18,6 +19,7 @@ from peaka_async import (
     Safety,
     _codec,
 )
+from peaka_async._request import Sender
 from peaka_async.endpoints.connections import Connections
 
 CALLBACK = Oauth2Callback("code=1&state=2")
@@ -38,14 +40,11 @@ ROWS = [
 @pytest.mark.parametrize(("name", "arguments", "verb", "target", "body", "returns", "safety"), ROWS)
 async def test_each_method_describes_its_operation(name, arguments, verb, target, body, returns, safety):
     """Verb, path, body, answer and safety are the API's."""
-    sent = []
+    sender = AsyncMock(Sender)
 
-    async def send(request):
-        sent.append(request)
+    await getattr(Connections(sender), name)(*arguments)
 
-    await getattr(Connections(send), name)(*arguments)
-
-    (request,) = sent
+    (request,) = sender.send.await_args.args
     assert (request.operation, request.method, request.target()) == (f"connections.{name}", verb, target)
     assert (request.body, request.returns, request.safety) == (body, returns, safety)
 

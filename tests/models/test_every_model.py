@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from peaka_async import ConfigurationError, models
-from peaka_async._codec import Mismatch, _json_name, decode, encode
+from peaka_async._codec import Mismatch, decode, encode
+from peaka_async._codec.objects import json_name
 
 MODELS = {name: kind for name in models.__all__ if attrs.has(kind := getattr(models, name))}
 
@@ -101,14 +102,14 @@ def required(kind):
     """The members that must be there, with a value for each."""
     hints = typing.get_type_hints(kind)
     needed = [field for field in attrs.fields(kind) if field.default is attrs.NOTHING]
-    return {_json_name(field): [] if typing.get_origin(hints[field.name]) is list else "x" for field in needed}
+    return {json_name(field): [] if typing.get_origin(hints[field.name]) is list else "x" for field in needed}
 
 
 @pytest.mark.parametrize("name", sorted(name for name, kind in MODELS.items() if not required(kind)))
 def test_nulls_and_unknown_fields_are_no_error(name):
     """A service that adds a field, or has none to give, breaks nothing."""
     kind = MODELS[name]
-    nulls = {_json_name(field): None for field in attrs.fields(kind)}
+    nulls = {json_name(field): None for field in attrs.fields(kind)}
 
     assert decoded(kind, {**nulls, "addedLater": {"a": [1]}}) == kind()
 
@@ -126,7 +127,7 @@ def test_unknown_enum_values_are_kept(name, field):
     """A value that is new to the code is there as the service wrote it."""
     kind = MODELS[name]
 
-    assert getattr(decoded(kind, {_json_name(getattr(attrs.fields(kind), field)): "Brand-new"}), field) == "Brand-new"
+    assert getattr(decoded(kind, {json_name(getattr(attrs.fields(kind), field)): "Brand-new"}), field) == "Brand-new"
 
 
 WRONG = {str: 5, int: "5", bool: "false", float: "1.5", datetime: "yesterday", list: {"a": 1}, dict: [1]}
@@ -148,7 +149,7 @@ def fields_with_a_type():
 def test_wrong_types_say_where(name, field, wrong):
     """A text is no boolean, a number is no text, a list is no object: the error names the place, not the value."""
     kind = MODELS[name]
-    place = _json_name(getattr(attrs.fields(kind), field))
+    place = json_name(getattr(attrs.fields(kind), field))
 
     with pytest.raises(Mismatch) as raised:
         decoded(kind, {**required(kind), place: wrong})

@@ -9,7 +9,7 @@ import socket
 
 import aiohttp
 import pytest
-from wire import (
+from scripted_server import (
     CONNECTION,
     CONNECTION_JSON,
     HOST,

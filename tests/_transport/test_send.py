@@ -11,7 +11,7 @@ from email.utils import format_datetime
 
 import pytest
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from wire import (
+from scripted_server import (
     CONNECTION,
     ScriptedServer,
     answer,
@@ -52,8 +52,8 @@ from peaka_async import (
     Timeouts,
     TransportError,
     WireProgress,
-    _transport,
 )
+from peaka_async._transport import send
 
 KEY = "pk-2f9c41d7"
 CALLBACK = Oauth2Callback(query_parameters="code=1234&state=xyz&param1=value1&param2=value2")
@@ -77,7 +77,7 @@ async def peaka(server):
 def way(request, monkeypatch):
     """Both ways to the server keep every promise: the short one, and that of aiohttp's session."""
     if request.param == "session":
-        monkeypatch.setattr(_transport, "is_session_replaced", lambda: True)
+        monkeypatch.setattr(send, "is_session_replaced", lambda: True)
 
 
 # For servers that never answer: long enough for a busy machine, and no longer.

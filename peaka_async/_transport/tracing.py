@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, TracerProvider
 
     from peaka_async._request import Request
-    from peaka_async._retry import Decision
-    from peaka_async._wire import Wire
+    from peaka_async._transport.retry import Decision
+    from peaka_async._transport.wire import Wire
 
 T = TypeVar("T")
 

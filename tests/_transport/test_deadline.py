@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from peaka_async._deadline import Deadlines, Limit
+from peaka_async._transport.deadline import Deadlines, Limit
 
 
 async def limited(deadlines, seconds, work):

@@ -14,7 +14,7 @@ import attrs
 
 from peaka_async import _codec
 from peaka_async._request import Request
-from peaka_async._retry import retry_hint
+from peaka_async._transport.retry import retry_hint
 from peaka_async.errors import (
     APIError,
     AuthenticationError,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peaka_async._pages import Pages, ResultPage, made_token, read_offset, read_token
+from peaka_async.endpoints._paging import Pages, ResultPage, made_token, read_offset, read_token
 from peaka_async.errors import ConfigurationError, DecodeError
 
 

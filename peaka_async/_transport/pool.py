@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, final
 import aiohttp
 import attrs
 
-from peaka_async._deadline import Deadlines
-from peaka_async._exchange import Exchanger
-from peaka_async._wire import current_wire, usable_transport
+from peaka_async._transport.deadline import Deadlines
+from peaka_async._transport.exchange import Exchanger
+from peaka_async._transport.wire import current_wire, usable_transport
 from peaka_async.errors import ConfigurationError
 
 if TYPE_CHECKING:

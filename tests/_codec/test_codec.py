@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from peaka_async import Connection, ConnectionConfiguration, ConnectionConfigurationItem, ConnectionRequest, FieldType
 from peaka_async import _codec as codec
+from peaka_async._codec import json as codec_json
 
 
 class Status(enum.StrEnum):
@@ -56,13 +57,13 @@ class Node:
 @pytest.fixture(params=["orjson", "json"], autouse=True)
 def library(request, monkeypatch):
     """Every rule holds with either JSON library."""
-    codec._load.cache_clear()
-    codec._dump.cache_clear()
+    codec_json._load.cache_clear()
+    codec_json.dumper.cache_clear()
     if request.param == "json":
         monkeypatch.setitem(sys.modules, "orjson", None)
     yield request.param
-    codec._load.cache_clear()
-    codec._dump.cache_clear()
+    codec_json._load.cache_clear()
+    codec_json.dumper.cache_clear()
 
 
 def decode(value, kind=Node):
@@ -319,12 +320,13 @@ def test_encode_then_decode_is_the_identity(model):
 def test_hooks_are_built_at_first_use():
     """Importing the package builds no converter; one call builds the hooks of its own types and no others."""
     code = (
-        "import peaka_async, peaka_async._codec as codec, attrs\n"
+        "import peaka_async\n"
+        "from peaka_async._codec import converter, objects\n"
         "built = []\n"
-        "make = codec._object_factory\n"
-        "codec._object_factory = lambda kind, converter: (built.append(kind.__name__), make(kind, converter))[1]\n"
-        "before = codec._converter.cache_info().currsize\n"
-        "codec.decode(b'{}', peaka_async.Connection)\n"
+        "make = objects.object_factory\n"
+        "objects.object_factory = lambda kind, converter: (built.append(kind.__name__), make(kind, converter))[1]\n"
+        "before = converter._converter.cache_info().currsize\n"
+        "converter.decode(b'{}', peaka_async.Connection)\n"
         "print(before, built)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603

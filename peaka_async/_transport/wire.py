@@ -1,4 +1,4 @@
-"""How far one attempt got on the wire."""
+"""How far one attempt got on the wire, and what a failure there means for the caller."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol, final
 import aiohttp
 import attrs
 
-from peaka_async._deadline import Deadlines, Limit
+from peaka_async._transport.deadline import Deadlines, Limit
+from peaka_async.errors import ConnectError, PeakaTimeoutError, TransportError, WireProgress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,3 +127,31 @@ def _is_closed_by_peer(transport: asyncio.BaseTransport) -> bool:
     poll = select.poll()
     poll.register(sock.fileno(), _CLOSED_BY_PEER)
     return bool(poll.poll(0))
+
+
+def translated(problem: BaseException, wire: Wire) -> TransportError:
+    """What a failure of aiohttp means for the caller."""
+    if not wire.sent:
+        if wire.expired or isinstance(problem, TimeoutError):
+            what = "no connection became free" if wire.phase == "pool" else "no connection was made (DNS, TCP, TLS)"
+            msg = f"{what} in time. Nothing was sent; it is safe to call again."
+            return PeakaTimeoutError(msg, phase=wire.phase, progress=WireProgress.NOT_SENT)
+        msg = f"no connection: {_reason(problem)}. Nothing was sent; it is safe to call again."
+        return ConnectError(msg, progress=WireProgress.NOT_SENT)
+    if wire.expired:
+        what = "the answer did not end" if wire.phase == "body" else "no answer came"
+        return PeakaTimeoutError(f"{what} in time. The request was sent.", phase=wire.phase)
+    where = "in the middle of the answer" if wire.phase == "body" else "before an answer came"
+    return TransportError(f"the connection broke {where} ({type(problem).__name__}). The request was sent.")
+
+
+def _reason(problem: BaseException) -> str:
+    if isinstance(problem, aiohttp.ClientConnectorDNSError):
+        return "the server's name does not resolve"
+    if isinstance(problem, StaleConnectionError):
+        return "the server closes connections as soon as they are made"
+    if isinstance(problem, aiohttp.ClientConnectorCertificateError):
+        return "the server's TLS certificate is not trusted (see the ssl argument for a private CA)"
+    error = problem.os_error if isinstance(problem, aiohttp.ClientConnectorError) else problem
+    detail = error.strerror if isinstance(error, OSError) else None
+    return detail or type(error).__name__

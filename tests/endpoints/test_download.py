@@ -7,10 +7,10 @@ import re
 
 import aiohttp
 import pytest
-from wire import ScriptedServer, answer
+from scripted_server import ScriptedServer, answer
 
 from peaka_async import ConfigurationError, DecodeError, PeakaClient, PeakaError, RetryPolicy, TransportError
-from peaka_async import _download as download_module
+from peaka_async.endpoints import _download as download_module
 
 CONTENT = bytes(range(256)) * 40
 TAG = '"v1"'

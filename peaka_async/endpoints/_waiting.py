@@ -1,4 +1,4 @@
-"""Waiting for work that the service does in the background; no I/O of its own."""
+"""Waiting for work that the service does in the background, by polling it; no I/O of its own."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Waiting:
     Attributes:
         timeout: how long to wait in all; None sets no limit.
         stall: how long the work may show no progress; None sets no limit.
-        interval: between the first two looks; it grows by half each time.
-        max_interval: between two looks at the most.
+        interval: between the first two polls; it grows by half each time.
+        max_interval: the longest time between two polls.
     """
 
     timeout: float | None = 3600.0
@@ -48,31 +48,38 @@ DEFAULT_WAITING = Waiting()
 
 @final
 @attrs.frozen(kw_only=True)
-class Look:
-    """What a look at the work showed.
+class Polled:
+    """What one poll of the work showed.
 
     Attributes:
         state: in upper case, for messages.
-        ended: whether it will not change any more.
-        failure: the service's reason, where it ended badly.
-        mark: differs from the one before where there was progress.
+        ended: whether the work has ended well.
+        failure: the service's reason, if it ended badly.
+        progress: a value that differs from the one before if the work moved on.
     """
 
     state: str
     ended: bool = False
     failure: str | None = None
-    mark: object = None
+    progress: object = None
+
+
+def state_name(state: str | None) -> str:
+    """A state as messages show it."""
+    return str(state or "UNKNOWN").upper()
 
 
 async def wait(
-    read: Callable[[], Awaitable[T]],
-    judge: Callable[[T], Look],
+    poll: Callable[[], Awaitable[T]],
+    read: Callable[[T], Polled],
     *,
     operation: str,
     waiting: Waiting,
     on_progress: Callable[[T], object] | None = None,
 ) -> T:
-    """Look again and again until the work has ended, and return what was read last.
+    """Poll until the work has ended, and return the last answer.
+
+    `poll` asks the service, and `read` says what its answer shows.
 
     Raises:
         WorkFailedError: it ended badly.
@@ -80,24 +87,24 @@ async def wait(
         WaitStalledError: it has shown no progress for too long.
     """
     started = changed = monotonic()
-    interval, mark = waiting.interval, object()
+    interval, progress = waiting.interval, object()
     while True:
-        found = await read()
-        look = judge(found)
+        answer = await poll()
+        polled = read(answer)
         now = monotonic()
-        if look.mark != mark:
-            mark, changed = look.mark, now
+        if polled.progress != progress:
+            progress, changed = polled.progress, now
             if on_progress is not None:
-                on_progress(found)
-        if look.failure is not None:
-            raise WorkFailedError(look.failure, state=look.state, operation=operation)
-        if look.ended:
-            return found
+                on_progress(answer)
+        if polled.failure is not None:
+            raise WorkFailedError(polled.failure, state=polled.state, operation=operation)
+        if polled.ended:
+            return answer
         if waiting.timeout is not None and now - started >= waiting.timeout:
-            msg = f"the work is {look.state} after {now - started:.0f} s. It goes on; wait again, or cancel it."
+            msg = f"the work is {polled.state} after {now - started:.0f} s. It goes on; wait again, or cancel it."
             raise WaitTimeoutError(msg, operation=operation)
         if waiting.stall is not None and now - changed >= waiting.stall:
-            msg = f"the work is {look.state} without progress for {now - changed:.0f} s. It may hang; cancel it."
+            msg = f"the work is {polled.state} without progress for {now - changed:.0f} s. It may hang; cancel it."
             raise WaitStalledError(msg, operation=operation)
         pause = interval * random.uniform(1 - _SPREAD, 1 + _SPREAD)  # noqa: S311 - it protects nothing
         await asyncio.sleep(min(pause, *_left(waiting, now - started, now - changed)))

@@ -21,7 +21,8 @@ from peaka_async import (
     TransportError,
     WireProgress,
 )
-from peaka_async._retry import Hint, RateGate, RetryBudget, retry_hint
+from peaka_async._transport.retry import Hint, RetryBudget, retry_hint
+from peaka_async._transport.throttle import RateGate
 
 FULL = RetryPolicy(jitter=lambda ceiling: ceiling)
 

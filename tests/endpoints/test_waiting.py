@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from wire import ScriptedServer, answer
+from scripted_server import ScriptedServer, answer
 
 from peaka_async import (
     ConfigurationError,
@@ -17,8 +17,8 @@ from peaka_async import (
     WaitTimeoutError,
     WorkFailedError,
 )
-from peaka_async._judgements import MetadataJudge
-from peaka_async._waiting import Look, wait
+from peaka_async.endpoints._waiting import Polled, wait
+from peaka_async.endpoints.metadata import RefreshReader
 from peaka_async.models import (
     CacheRun,
     ExportRequest,
@@ -182,8 +182,8 @@ async def test_a_metadata_refresh(server, peaka):
 )
 def test_which_state_of_a_metadata_refresh_counts(states, verdict):
     """One that follows on work that was seen, or that stays."""
-    judge = MetadataJudge()
-    looks = [judge.judge(MetadataRefreshJobStatusResult(status)) for status in map(read_status, states)]
+    judge = RefreshReader()
+    looks = [judge.read(MetadataRefreshJobStatusResult(status)) for status in map(read_status, states)]
 
     assert (looks[-1].ended, looks[-1].failure) == verdict
 
@@ -203,7 +203,7 @@ async def test_the_time_is_up():
 
     with pytest.raises(WaitTimeoutError, match="It goes on"):
         await wait(
-            read, lambda _: Look(state="RUNNING"), operation="x", waiting=Waiting(timeout=0.1, stall=None, interval=5)
+            read, lambda _: Polled(state="RUNNING"), operation="x", waiting=Waiting(timeout=0.1, stall=None, interval=5)
         )
     assert timedelta(seconds=0.1) <= timedelta(seconds=time.monotonic() - started) < timedelta(seconds=2)
 

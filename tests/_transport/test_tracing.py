@@ -19,10 +19,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
-from wire import ScriptedServer, answer, hang, reset
+from scripted_server import ScriptedServer, answer, hang, reset
 
 from peaka_async import Oauth2Callback, PeakaClient, PeakaError, RetryPolicy, Timeouts
-from peaka_async._tracing import shown_url
+from peaka_async._transport.tracing import shown_url
 
 CALLBACK = Oauth2Callback("code=SplxlOBeZQQYbYS6WxSbIA&state=xyz")
 SAMPLED = 1

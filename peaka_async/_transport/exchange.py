@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast, final
 import aiohttp
 from yarl import URL
 
-from peaka_async._wire import Wire, usable_transport
+from peaka_async._transport.wire import Wire, usable_transport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -220,23 +220,6 @@ class RetryBudget:
 
 
 @final
-class RateGate:
-    """Pauses all callers of a client after one of them was told 429, so that each does not find out by itself."""
-
-    __slots__ = ("open_at",)
-
-    def __init__(self) -> None:
-        self.open_at = 0.0
-
-    def close(self, now: float, seconds: float) -> None:
-        self.open_at = max(self.open_at, now + seconds)
-
-    def wait(self, now: float) -> float:
-        """Seconds until it opens; 0 where it is open."""
-        return max(0.0, self.open_at - now)
-
-
-@final
 @attrs.define(eq=False)
 class Recovery:
     """The course of one call after its first failure: asks the policy, pays from the budget, remembers the decision."""

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from wire import ScriptedServer, answer
+from scripted_server import ScriptedServer, answer
 
 from peaka_async import ConfigurationError, Info, PeakaClient, PermissionDeniedError, RetryPolicy
 from peaka_async.models import (
@@ -138,7 +138,7 @@ async def test_a_partner_key_is_asked_for(server, peaka):
 
 
 async def test_what_is_deprecated_warns(server, peaka):
-    """With what to use in its place."""
+    """With what to use instead."""
     answers(server, [])
     with pytest.warns(DeprecationWarning, match=r"projects\.list"):
         await peaka.deprecated_projects.list()
@@ -147,9 +147,9 @@ async def test_what_is_deprecated_warns(server, peaka):
 LOADED = """
 import sys
 import peaka_async
-from peaka_async import _codec
+from peaka_async._codec import converter
 own = sorted(n for n in sys.modules if n.startswith(("peaka_async.models.", "peaka_async.endpoints.")))
-print(own, _codec._converter.cache_info().currsize)
+print(*own, converter._converter.cache_info().currsize)
 peaka = peaka_async.PeakaClient("key")
 peaka.sql
 print(sorted(n for n in sys.modules if n.startswith("peaka_async.models.") and n not in own))
@@ -161,6 +161,7 @@ def test_importing_loads_the_main_job_only():
     done = subprocess.run([sys.executable, "-c", LOADED], check=True, capture_output=True, text=True)  # noqa: S603
 
     assert done.stdout.splitlines() == [
-        "['peaka_async.endpoints._base', 'peaka_async.endpoints.connections', 'peaka_async.models.connections'] 0",
+        "peaka_async.endpoints._base peaka_async.endpoints._groups peaka_async.endpoints._paging "
+        "peaka_async.endpoints._waiting peaka_async.models.connections 0",
         "['peaka_async.models.sql']",
     ]

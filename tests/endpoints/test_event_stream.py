@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from wire import ScriptedServer, answer, reset
+from scripted_server import ScriptedServer, answer, reset
 
 from peaka_async import (
     BadRequestError,
@@ -23,7 +23,7 @@ from peaka_async import (
     Timeouts,
     TransportError,
 )
-from peaka_async._events import EventParser
+from peaka_async.endpoints._event_stream import EventParser
 from peaka_async.models import AIAgentChatStreamRequestDto, ChatEvent
 
 EXAMPLES = {

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, final
 
-from peaka_async._request import Request, Safety, Stream, Streamed
+from peaka_async._request import Request, Safety, Streamed
 from peaka_async.errors import APIError, ConfigurationError, DecodeError, PeakaError, TransportError, WireProgress
 from peaka_async.models.exports import ExportFile
 
@@ -23,6 +23,7 @@ _PAUSE = 0.2
 _GZIP = 31
 
 Refresh = Callable[[], Awaitable[ExportFile]]
+Stream = Callable[[Request[bytes]], Awaitable[Streamed]]
 
 
 @final

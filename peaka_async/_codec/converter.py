@@ -1,0 +1,106 @@
+"""attrs ↔ JSON: the rules, one a line in `converter`.
+
+Hooks are built at the first use of a type, and only for it and what it contains.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+from collections.abc import Hashable
+from datetime import date, datetime
+from types import NoneType
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from peaka_async._codec import hooks, objects
+from peaka_async._codec.hooks import Structure
+from peaka_async._codec.json import check, dumper, parse
+from peaka_async._codec.mismatch import Mismatch
+
+if TYPE_CHECKING:
+    import cattrs
+
+T = TypeVar("T")
+
+
+def encode(value: object) -> bytes:
+    """The value as compact JSON in UTF-8.
+
+    Raises:
+        Mismatch: something in it has no JSON form.
+    """
+    tree = _converter().unstructure(value)
+    check(tree, "$", 0)
+    try:
+        return dumper()(tree)
+    except (ValueError, TypeError, RecursionError):
+        pass
+    raise Mismatch("$", "a text holds a lone surrogate, which UTF-8 cannot carry")
+
+
+def decode(data: bytes, returns: type[T]) -> T:
+    """What JSON says, as the given type.
+
+    Raises:
+        Mismatch: it is not JSON, or not of that type.
+    """
+    if returns is NoneType:
+        return cast("T", None)
+    decoder = _decoder(cast("Hashable", returns))
+    if not data.strip():
+        raise Mismatch("$", "the body is empty")
+    return cast("T", decoder(parse(data), returns))
+
+
+@functools.cache
+def _converter() -> cattrs.Converter:
+    """The converter, one rule a line."""
+    import cattrs  # noqa: PLC0415 - who imports the package and makes no call does not load it
+
+    converter = cattrs.Converter(detailed_validation=False)
+    converter.register_structure_hook(str, hooks.read_string)
+    converter.register_structure_hook(bool, hooks.read_boolean)
+    converter.register_structure_hook(int, hooks.read_integer)
+    converter.register_structure_hook(float, hooks.read_float)
+    converter.register_structure_hook(datetime, hooks.read_timestamp)
+    converter.register_structure_hook_func(lambda kind: kind is NoneType, hooks.read_none)
+    converter.register_structure_hook_func(lambda kind: kind in {object, Any}, hooks.read_anything)
+    converter.register_structure_hook_factory(hooks.is_attrs, objects.object_factory)
+    converter.register_structure_hook_factory(hooks.is_list, hooks.list_factory)
+    converter.register_structure_hook_factory(hooks.is_mapping, hooks.mapping_factory)
+    converter.register_structure_hook(enum.StrEnum, hooks.read_enumeration)
+    converter.register_structure_hook_factory(hooks.is_literal, hooks.literal_factory)
+    converter.register_structure_hook_factory(hooks.is_union, hooks.union_factory)
+    converter.register_structure_hook_func(hooks.is_annotated_millis, hooks.read_timestamp_or_millis)
+    converter.register_unstructure_hook_factory(hooks.is_attrs, objects.unstructure_factory)
+    converter.register_unstructure_hook(datetime, hooks.write_instant)
+    converter.register_unstructure_hook(date, date.isoformat)
+    return converter
+
+
+@functools.cache
+def _decoder(returns: Any) -> Structure:
+    """The hook of an answer; the live service gives lists in three forms."""
+    hook = cast("Structure", _converter().get_structure_hook(returns))
+    if not hooks.is_list(returns):
+        return hook
+
+    def structure(value: object, kind: object) -> object:
+        if value is None:
+            return []
+        if value.__class__ is dict:
+            items = cast("dict[str, object]", value).get("items")
+            if items.__class__ is not list:
+                return _single(hook, value, kind)
+            return hooks.inner(hook, items, kind, ".items")
+        return hook(value, kind)
+
+    return structure
+
+
+def _single(hook: Structure, value: object, kind: object) -> object:
+    try:
+        return hook([value], kind)
+    except Mismatch as mismatch:
+        problem = Mismatch("$" + mismatch.path.removeprefix("$[0]"), mismatch.problem)
+    raise problem

@@ -1,0 +1,45 @@
+"""Where JSON and a type do not fit."""
+
+from __future__ import annotations
+
+from types import NoneType
+
+
+class Mismatch(ValueError):
+    """JSON and a type do not fit. It says where and what was expected, never the value: values can be secret.
+
+    Attributes:
+        path: such as `$.files[0].bytes`; `$` for the whole.
+        problem: what was expected and what kind of value stood there.
+    """
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path = path
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"at {self.path} {self.problem}"
+
+    def within(self, step: str) -> Mismatch:
+        """The same, seen from one level further out."""
+        return Mismatch(f"${step}{self.path[1:]}", self.problem)
+
+
+_KINDS: dict[type, str] = {
+    NoneType: "null",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def kind_of(value: object) -> str:
+    return _KINDS.get(type(value), type(value).__name__)
+
+
+def wrong(expected: str, value: object, path: str = "$") -> Mismatch:
+    return Mismatch(path, f"expected {expected}, got {kind_of(value)}")

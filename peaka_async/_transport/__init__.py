@@ -1,0 +1,1 @@
+"""How a request travels: retries, deadlines, connections and spans; the only folder with aiohttp and tenacity."""

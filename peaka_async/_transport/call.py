@@ -1,0 +1,148 @@
+"""The course of one call, and what it brings back."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+from time import monotonic
+from typing import Generic, TypeVar, final
+
+import attrs
+
+from peaka_async import _codec
+from peaka_async._request import Content, Request
+from peaka_async._transport.answer import request_id
+from peaka_async._transport.settings import Settings
+from peaka_async._transport.tracing import AttemptSpan, OperationSpan
+from peaka_async._transport.wire import Response, Wire
+from peaka_async.errors import Attempt, ConfigurationError, PeakaError, TransportError, WireProgress
+
+T = TypeVar("T")
+
+
+@final
+@attrs.define(eq=False)
+class RawResponse(Generic[T]):
+    """A call's value with what came around it.
+
+    Attributes:
+        value: what the method returns.
+        status: the HTTP status.
+        headers: the answer's headers, names in lower case.
+        attempts: the ledger, one `Attempt` for each request that was made or tried.
+    """
+
+    value: T
+    status: int
+    headers: dict[str, str] = attrs.field(repr=False)
+    attempts: tuple[Attempt, ...]
+
+
+captured: ContextVar[list[RawResponse[object]] | None] = ContextVar("captured", default=None)
+"""Where the caller asks for more than the value: the calls made in this context, with what came around them."""
+
+
+@final
+@attrs.frozen(eq=False)
+class OpenAnswer:
+    """An answer whose body was not read yet."""
+
+    response: Response
+    wire: Wire
+    span: AttemptSpan | None
+    started: float
+
+
+@final
+class Call:
+    """The course of one call."""
+
+    __slots__ = (
+        "attempts",
+        "body",
+        "deadline",
+        "hops",
+        "ledger",
+        "request",
+        "response",
+        "retry",
+        "sent",
+        "span",
+        "streamed",
+        "target",
+        "timeouts",
+        "watched",
+    )
+
+    def __init__(
+        self, request: Request[T], settings: Settings, span: OperationSpan | None, *, streamed: bool = False
+    ) -> None:
+        self.request = request
+        self.streamed = streamed
+        self.response: OpenAnswer | None = None
+        self.retry = settings.retry
+        self.timeouts = settings.timeouts
+        if request.server_timeout is not None:
+            self.timeouts = settings.timeouts.widened(request.server_timeout)
+        self.target = request.target()
+        self.body = _encoded(request)
+        self.span = span
+        self.ledger: tuple[Attempt, ...] = ()
+        self.watched = captured.get() is not None
+        self.attempts = 0
+        self.sent = False
+        self.hops = 0
+        total = self.timeouts.total
+        self.deadline = None if total is None else monotonic() + total
+
+    def remaining(self) -> float | None:
+        """Seconds until the deadline; None where there is none."""
+        return None if self.deadline is None else self.deadline - monotonic()
+
+    def record(self, wire: Wire, seconds: float, error: BaseException | None) -> None:
+        """Note how an attempt ended; its ledger line is written only for those who read it."""
+        self.sent = self.sent or wire.sent
+        self.attempts += 1
+        if error is not None or self.watched:
+            self.ledger += (_ledger_line(self.attempts, wire, seconds, error),)
+
+
+def _encoded(request: Request[T]) -> bytes | Content | None:
+    body = request.body
+    if body is None or isinstance(body, Content):
+        return body
+    try:
+        return _codec.encode(body)
+    except _codec.Mismatch as mismatch:
+        path, problem = mismatch.path, mismatch.problem
+    msg = f"the body cannot be sent as JSON: at {path} {problem}. Nothing was sent."
+    raise ConfigurationError(msg, operation=request.operation)
+
+
+def _ledger_line(number: int, wire: Wire, seconds: float, error: BaseException | None) -> Attempt:
+    head = wire.head
+    if isinstance(error, TransportError):
+        progress = error.progress
+    elif head is not None:
+        progress = WireProgress.ANSWERED
+    else:
+        progress = WireProgress.MAYBE_SENT if wire.sent else WireProgress.NOT_SENT
+    return Attempt(
+        number=number,
+        progress=progress,
+        status=None if head is None else head.status,
+        error=None if error is None else type(error).__name__,
+        duration=seconds,
+        request_id=None if head is None else request_id(head.headers, error),
+    )
+
+
+def explain(error: BaseException, request: Request[T], call: Call | None) -> None:
+    """Add to an error what only the whole call knows; a call that was never described has no course."""
+    if isinstance(error, PeakaError):
+        error.operation = request.operation
+        error.attempts = () if call is None else call.ledger
+    elif isinstance(error, asyncio.CancelledError) and call is not None and call.sent:
+        error.add_note(
+            f"{request.operation} was cancelled after it was sent: the server may have acted on it, or still act."
+        )

@@ -1,0 +1,367 @@
+"""The way of a call: send → retries → attempt → once; each step adds one thing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import sys
+from collections.abc import Callable
+from http import HTTPStatus
+from time import monotonic
+from typing import TypeVar, cast, final
+
+import aiohttp
+import attrs
+from yarl import URL
+
+from peaka_async._request import Content, Request
+from peaka_async._transport.answer import Answer, error_of, shown_headers, value_of
+from peaka_async._transport.call import Call, OpenAnswer, RawResponse, captured, explain
+from peaka_async._transport.credential import fetched_key
+from peaka_async._transport.exchange import header_lines, is_session_replaced
+from peaka_async._transport.pool import Pool
+from peaka_async._transport.redirects import MAX_REDIRECTS, REDIRECTS, Pointer
+from peaka_async._transport.retry import Decision, Recovery
+from peaka_async._transport.settings import Settings, Shared
+from peaka_async._transport.stream import ByteStream
+from peaka_async._transport.tracing import AttemptSpan, error_type
+from peaka_async._transport.wire import Response, StaleConnectionError, Wire, current_wire, translated
+from peaka_async._version import __version__
+from peaka_async.errors import (
+    DecodeError,
+    OutcomeUnknownError,
+    PeakaError,
+    PeakaTimeoutError,
+    RateLimitError,
+    TransportError,
+    WireProgress,
+)
+
+T = TypeVar("T")
+
+_log = logging.getLogger("peaka_async")
+
+_USER_AGENT = (
+    f"peaka-async/{__version__} Python/{sys.version_info[0]}.{sys.version_info[1]} aiohttp/{aiohttp.__version__}"
+)
+_MAX_STALE = 100
+_MAX_GATE_SPREAD = 0.5
+
+
+@final
+class Transport:
+    """Carries requests to one server."""
+
+    def __init__(self, settings: Settings, shared: Shared) -> None:
+        self.settings = settings
+        self.shared = shared
+        self._headers = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": _USER_AGENT}
+        if isinstance(settings.credential, str):
+            self._headers["Authorization"] = f"Bearer {settings.credential}"
+        self._header_lines = header_lines(self._headers)
+        self._own_key = isinstance(settings.credential, str)
+        self._base = shared.origin + shared.prefix
+
+    async def send(self, request: Request[T]) -> T:
+        """Make the call and return what it declares.
+
+        Raises:
+            PeakaError: see the tree in `peaka_async.errors`; it carries the operation and the attempts.
+        """
+        telemetry = self.shared.telemetry
+        started = monotonic()
+        span = telemetry.start(request)
+        call: Call | None = None
+        try:
+            call = Call(request, self.settings, span)
+            answer = await self._send_with_retries(call)
+            value = value_of(request, answer)
+        except BaseException as error:
+            explain(error, request, call)
+            telemetry.ended(request, span, monotonic() - started, error)
+            raise
+        telemetry.ended(request, span, monotonic() - started)
+        found = captured.get()
+        if found is not None:
+            found.append(RawResponse(value, answer.status, shown_headers(answer), call.ledger))
+        return value
+
+    async def stream(self, request: Request[bytes]) -> ByteStream:
+        """Make the call up to the head of its answer; the body follows piece by piece.
+
+        The call's total limit ends with the head. From then on each piece may take as long as an attempt may.
+
+        Raises:
+            PeakaError: see the tree in `peaka_async.errors`; reading the body raises too.
+        """
+        telemetry = self.shared.telemetry
+        started = monotonic()
+        span = telemetry.start(request, current=False)
+        call: Call | None = None
+        try:
+            call = Call(request, self.settings, span, streamed=True)
+            await self._send_with_retries(call)
+        except BaseException as error:
+            explain(error, request, call)
+            telemetry.ended(request, span, monotonic() - started, error)
+            raise
+        return ByteStream(call, telemetry, started)
+
+    async def _send_with_retries(self, call: Call) -> Answer:
+        """Add: attempts after a failed one, where the policy allows them."""
+        failure: PeakaError | None
+        try:
+            answer = await self._send_attempt(call)
+        except PeakaError as error:
+            failure = error
+        else:
+            self.shared.budget.refund(1)
+            return answer
+
+        async def attempt() -> Answer:
+            nonlocal failure
+            if failure is not None:
+                first, failure = failure, None
+                raise first
+            return await self._send_attempt(call)
+
+        recovery = Recovery(call.retry, call.request, self.shared.budget, call.remaining)
+        try:
+            answer = await recovery.drive(attempt, decided=self._note(call), sleep=asyncio.sleep)
+        except TransportError as error:
+            if not recovery.decision.outcome_unknown:
+                raise
+            cause = error
+        else:
+            self.shared.budget.refund(recovery.spent)
+            return answer
+        raise _outcome_unknown(cause) from cause
+
+    def _note(self, call: Call) -> Callable[[PeakaError, Decision], None]:
+        """What hears of each decision: the gate, the ledger, the metrics, the span and the log."""
+
+        def decided(failure: PeakaError, decision: Decision) -> None:
+            _log.debug(
+                "%s: %s after attempt %d: %s",
+                call.request.operation,
+                error_type(failure),
+                len(call.ledger),
+                decision.reason,
+            )
+            if isinstance(failure, RateLimitError):
+                pause = decision.delay or failure.retry_after or 0.0
+                self.shared.gate.close(monotonic(), min(pause, call.retry.max_retry_after))
+            if decision.retry:
+                *earlier, last = call.ledger
+                last = attrs.evolve(last, delay=decision.delay, delay_source=decision.source)
+                call.ledger = (*earlier, last)
+                self.shared.telemetry.retrying(call.request, call.span, last, decision, self.shared.budget.tokens)
+            elif call.span is not None:
+                call.span.reason = decision.reason
+
+        return decided
+
+    async def _send_attempt(self, call: Call) -> Answer:
+        """Add: the pause that a 429 asked for, and the attempt's span, metric and ledger line."""
+        started = monotonic()
+        pause = self.shared.gate.wait(started)
+        if pause:
+            await self._wait_at_gate(call, pause)
+            started = monotonic()
+        telemetry = self.shared.telemetry
+        span = telemetry.start_attempt(call.request, call.span, call.target, call.attempts)
+        wire = Wire(call.timeouts.attempt)
+        error: BaseException | None = None
+        try:
+            answer = await self._send_once(call, wire, span)
+            self._check(call, answer)
+        except BaseException as failure:
+            error = failure
+            raise
+        finally:
+            seconds = monotonic() - started
+            call.record(wire, seconds, error)
+            if call.response is None:
+                telemetry.ended_attempt(call.request, span, seconds, wire, error)
+            elif span is not None:
+                span.leave()
+        if answer.status in REDIRECTS:
+            return await self._send_attempt(call)
+        return answer
+
+    async def _wait_at_gate(self, call: Call, pause: float) -> None:
+        # Those who waited do not all start in the same instant.
+        pause += random.uniform(0.0, min(pause, _MAX_GATE_SPREAD))  # noqa: S311 - it protects nothing
+        remaining = call.remaining()
+        if remaining is not None and pause >= remaining:
+            msg = (
+                f"the server asked all callers to pause (429), for {pause:.1f} s more, longer than this call may take. "
+                "This attempt was not sent; call again later."
+            )
+            raise PeakaTimeoutError(msg, phase="rate-limit", retry_after=pause, progress=WireProgress.NOT_SENT)
+        if call.span is not None:
+            call.span.paused(pause)
+        await asyncio.sleep(pause)
+
+    def _check(self, call: Call, answer: Answer) -> None:
+        """Raise the error that a complete answer is; a success passes, and a redirect that may be followed."""
+        if answer.status < HTTPStatus.MULTIPLE_CHOICES:
+            return
+        if answer.status not in REDIRECTS:
+            raise error_of(call.request, answer, self._secret())
+        shared, pointer = self.shared, Pointer.read(answer, self._base, call.target)
+        follow = pointer.origin == shared.origin and call.request.method == "GET" and call.body is None
+        if not follow or call.hops >= MAX_REDIRECTS:
+            raise pointer.refusal(answer)
+        call.hops += 1
+        call.target = pointer.target.removeprefix(shared.prefix)
+
+    def _secret(self) -> str:
+        credential = self.settings.credential
+        return credential if isinstance(credential, str) else ""
+
+    async def _send_once(self, call: Call, wire: Wire, span: AttemptSpan | None) -> Answer:
+        """Add: one HTTP request within its time. Every foreign error is translated here."""
+        more = None
+        if call.span is not None or not self._own_key or call.request.headers:
+            more = await self._more_headers(call, span)
+        loop = asyncio.get_running_loop()
+        pool = self.shared.pools.get(loop) or await self.shared.pools.begin(loop)
+        deadlines = wire.deadlines = pool.deadlines
+        remaining = call.remaining()
+        wire.deadline = None if remaining is None else loop.time() + remaining
+        deadlines.enter(wire, wire.ends(loop))
+        current_wire.set(wire)
+        problem: BaseException
+        try:
+            response = await self._open(call, wire, more, pool)
+            if call.streamed and response.status < HTTPStatus.MULTIPLE_CHOICES:
+                call.response = OpenAnswer(response, wire, span, monotonic())
+                return Answer(response.status, response.headers, b"")
+            if self._is_small(response):
+                return Answer(response.status, response.headers, await response.read())
+            return Answer(response.status, response.headers, await self._read(response))
+        except PeakaError:
+            raise
+        except asyncio.CancelledError as error:
+            if not deadlines.caught(wire):
+                raise
+            problem = error
+        except Exception as error:  # noqa: BLE001 - whatever aiohttp and its parts raise ends here
+            problem = error
+        finally:
+            deadlines.leave(wire)
+            if call.response is None:
+                wire.end_turn()
+        # From here on outside of the handler: the foreign error, whose request holds the key, is nobody's context.
+        head = wire.head
+        if head is not None and head.status >= HTTPStatus.BAD_REQUEST:
+            return Answer(head.status, head.headers, b"")
+        raise translated(problem, wire)
+
+    async def _more_headers(self, call: Call, span: AttemptSpan | None) -> dict[str, str]:
+        """The headers that are this attempt's own."""
+        headers = dict(call.request.headers)
+        if call.request.url is not None:
+            return headers
+        traced = span or call.span
+        if traced is not None:
+            self.shared.telemetry.inject(headers, traced.context)
+        credential = self.settings.credential
+        if not isinstance(credential, str):
+            headers["Authorization"] = f"Bearer {await fetched_key(credential, call.remaining())}"
+        return headers
+
+    async def _open(self, call: Call, wire: Wire, more: dict[str, str] | None, pool: Pool) -> Response:
+        """Wait for a connection, send the request and read the answer's head."""
+        if pool.turns is not None:
+            await wire.take_turn(pool.turns)
+        for _ in range(_MAX_STALE):
+            try:
+                wire.head = response = await self._begin(call, wire, more, pool)
+            except StaleConnectionError:
+                # Nothing was written to it and it left the pool with this: the next one is another connection.
+                continue
+            wire.phase = "body"
+            return response
+        raise StaleConnectionError
+
+    async def _begin(self, call: Call, wire: Wire, more: dict[str, str] | None, pool: Pool) -> Response:
+        body = call.body
+        if call.request.url is not None:
+            return await self._begin_elsewhere(call, call.request.url, more or {}, pool)
+        if pool.exchanger is not None and not isinstance(body, Content) and not is_session_replaced():
+            lines = self._header_lines
+            if more:
+                lines += header_lines(more)
+            return await pool.exchanger.begin(call.request.method, call.target, lines, body, wire)
+        headers = {**self._headers, **(more or {})}
+        if isinstance(body, Content):
+            headers["Content-Type"] = body.media_type
+            if body.size is not None:
+                headers["Content-Length"] = str(body.size)
+        elif body is not None:
+            headers["Content-Type"] = "application/json"
+        return cast(
+            "Response",
+            await pool.session.request(
+                call.request.method,
+                URL(self._base + call.target, encoded=True),
+                data=body.chunks() if isinstance(body, Content) else body,
+                headers=headers,
+                allow_redirects=False,
+            ),
+        )
+
+    @staticmethod
+    async def _begin_elsewhere(call: Call, url: str, more: dict[str, str], pool: Pool) -> Response:
+        """Ask another host, with nothing in the request that is meant for the API."""
+        return cast(
+            "Response",  # its headers are a property of a kind of its own
+            await pool.elsewhere.request(
+                call.request.method,
+                URL(url, encoded=True),
+                headers={"User-Agent": _USER_AGENT, "Accept-Encoding": "identity", **more},
+                skip_auto_headers=("Accept",),
+                allow_redirects=False,
+            ),
+        )
+
+    def _is_small(self, response: Response) -> bool:
+        """Whether the head promises a body within the client's limit."""
+        length = response.content_length
+        return (
+            length is not None
+            and length <= self.settings.max_response_bytes
+            and "Content-Encoding" not in response.headers
+        )
+
+    async def _read(self, response: Response) -> bytes:
+        """Read an answer's body piece by piece, up to the client's limit."""
+        limit = self.settings.max_response_bytes
+        body = bytearray()
+        try:
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > limit:
+                    break
+            else:
+                return bytes(body)
+        finally:
+            response.close()
+        if response.status >= HTTPStatus.BAD_REQUEST:
+            return bytes(body[:limit])
+        msg = (
+            f"HTTP {response.status}: the call succeeded, but its answer is larger than max_response_bytes ({limit}). "
+            "Do not repeat a call that creates something."
+        )
+        raise DecodeError(msg, status=response.status)
+
+
+def _outcome_unknown(cause: TransportError) -> OutcomeUnknownError:
+    msg = (
+        f"{cause.args[0]} Whether it took effect is not known. It was not sent again, since a second send could do "
+        "harm: look first whether it took effect (list or get what the call makes)."
+    )
+    return OutcomeUnknownError(msg, progress=cause.progress)
