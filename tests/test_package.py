@@ -41,7 +41,7 @@ def test_public_names_are_sorted_and_exist():
     names = peaka_async.__all__
 
     assert [name for name in names if not hasattr(peaka_async, name)] == []
-    assert sorted(names) == sorted(set(names))
+    assert names == sorted(set(names))
 
 
 def test_the_gate_runs_what_the_readme_says():

@@ -282,7 +282,7 @@ def test_the_shown_url_keeps_an_allow_list_of_query_values():
 def test_the_switch_turns_it_off():
     """OTEL_PYTHON_INSTRUMENTATION_PEAKA_ENABLED=false leaves no span."""
     code = (
-        "import sys; sys.path.insert(0, 'tests')\n"
+        "import sys; sys.path[:0] = ['tests', 'tests/_transport']\n"
         "import asyncio, test_tracing as t\n"
         "async def main():\n"
         "    r = t.Recorded()\n"

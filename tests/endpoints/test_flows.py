@@ -161,7 +161,9 @@ def test_importing_loads_the_main_job_only():
     done = subprocess.run([sys.executable, "-c", LOADED], check=True, capture_output=True, text=True)  # noqa: S603
 
     assert done.stdout.splitlines() == [
-        "peaka_async.endpoints._base peaka_async.endpoints._groups peaka_async.endpoints._paging "
-        "peaka_async.endpoints._waiting peaka_async.models.connections 0",
+        (
+            "peaka_async.endpoints._base peaka_async.endpoints._groups peaka_async.endpoints._paging "
+            "peaka_async.endpoints._waiting peaka_async.models.connections 0"
+        ),
         "['peaka_async.models.sql']",
     ]
