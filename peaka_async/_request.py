@@ -84,17 +84,24 @@ class Request(Generic[T_co]):
     url: str | None = attrs.field(kw_only=True, default=None, repr=False)
 
     @property
+    def elsewhere(self) -> bool:
+        """Whether it goes to another host than the API: without the key, the trace context and the API's rate limit."""
+        return self.url is not None
+
+    @property
     def route(self) -> str:
         """The template as the API writes it: `/connections/{projectId}/oauth2`."""
         return _route(self.template)
 
     def target(self) -> str:
-        """The path and query to send, percent-encoded.
+        """The path and query to send, percent-encoded; the whole URL if it goes elsewhere.
 
         Raises:
             ConfigurationError: a path parameter is not a string, is empty or too long, is a dot
                 segment, or holds a character that no path can carry.
         """
+        if self.url is not None:
+            return self.url
         path = _fill(self.template, self.path, self.operation) if self.path else self.template
         if self.query:
             pairs = [(camel(k), _query_text(v)) for k, v in self.query.items() if v is not None]

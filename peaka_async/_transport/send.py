@@ -263,7 +263,7 @@ class Transport:
     async def _more_headers(self, call: Call, span: AttemptSpan | None) -> dict[str, str]:
         """The headers that are this attempt's own."""
         headers = dict(call.request.headers)
-        if call.request.url is not None:
+        if call.request.elsewhere:
             return headers
         traced = span or call.span
         if traced is not None:
@@ -289,8 +289,8 @@ class Transport:
 
     async def _begin(self, call: Call, wire: Wire, more: dict[str, str] | None, pool: Pool) -> Response:
         body = call.body
-        if call.request.url is not None:
-            return await self._begin_elsewhere(call, call.request.url, more or {}, pool)
+        if call.request.elsewhere:
+            return await self._begin_elsewhere(call, more or {}, pool)
         if pool.exchanger is not None and not isinstance(body, Content) and not is_session_replaced():
             lines = self._header_lines
             if more:
@@ -315,13 +315,13 @@ class Transport:
         )
 
     @staticmethod
-    async def _begin_elsewhere(call: Call, url: str, more: dict[str, str], pool: Pool) -> Response:
+    async def _begin_elsewhere(call: Call, more: dict[str, str], pool: Pool) -> Response:
         """Ask another host, with nothing in the request that is meant for the API."""
         return cast(
             "Response",  # its headers are a property of a kind of its own
             await pool.elsewhere.request(
                 call.request.method,
-                URL(url, encoded=True),
+                URL(call.target, encoded=True),
                 headers={"User-Agent": _USER_AGENT, "Accept-Encoding": "identity", **more},
                 skip_auto_headers=("Accept",),
                 allow_redirects=False,

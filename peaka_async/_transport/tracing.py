@@ -154,7 +154,7 @@ class Telemetry:
         attributes: Attributes = {
             **self._server_of(request),
             "http.request.method": request.method,
-            "url.full": shown_url(self._base, target) if request.url is None else shown_url("", request.url),
+            "url.full": shown_url("" if request.elsewhere else self._base, target),
             "url.template": request.route,
         }
         if resends:
@@ -182,7 +182,7 @@ class Telemetry:
             span.waiting(failed, decision)
 
     def _attributes(self, request: Request[T], kind: str, outcome: Outcome) -> Attributes:
-        if request.url is not None:
+        if request.elsewhere:
             return self._describe(request, kind, outcome)
         key = (request.operation, kind, outcome)
         found = self._known.get(key)
@@ -205,9 +205,9 @@ class Telemetry:
         return attributes
 
     def _server_of(self, request: Request[T]) -> Attributes:
-        if request.url is None:
+        if not request.elsewhere:
             return self._server
-        url = urlsplit(request.url)
+        url = urlsplit(request.target())
         return {"server.address": url.hostname or "", "server.port": url.port or (80 if url.scheme == "http" else 443)}
 
     def inject(self, headers: MutableMapping[str, str], context: Context) -> None:
