@@ -38,7 +38,7 @@ napoleon_google_docstring = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!peaka_async\.).*"),
     (r"py:.*", r"peaka_async\._.*"),
-    (r"py:.*", r"peaka_async\.(emulator|oauth2)\._.*"),
+    (r"py:.*", r"peaka_async\.(emulator|endpoints|models|oauth2)\._.*"),
     # Type variables have no page.
     (r"py:.*", r"peaka_async\.\w+\.[TP]"),
 ]
