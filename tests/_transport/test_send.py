@@ -754,7 +754,7 @@ async def test_a_thousand_calls_through_faults_each_end_once(server):
     provider = TracerProvider()
     provider.add_span_processor(spans)
 
-    options = {"timeout": Timeouts(total=10, attempt=0.15), "max_connections": 20, "tracer_provider": provider}
+    options = {"timeout": Timeouts(total=300, attempt=0.15), "max_connections": 20, "tracer_provider": provider}
     async with client(server, **options) as peaka:
         outcomes = await asyncio.gather(
             *(
