@@ -12,19 +12,23 @@ from tables import table
 
 # What the tests compare with the published document is what is shown.
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "conformance"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 
+from digest import operations, stored
 from operations import Described, described
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-HEAD = ["Method", "HTTP", "Path", "Key", "Safety", "Answer"]
+HEAD = ["Method", "operationId", "HTTP", "Path", "Key", "Safety", "Answer"]
+OPERATION_IDS = {(verb, path): operation["operationId"] for verb, path, operation in operations(stored())}
 
 
 def row(each: Described) -> list[str]:
     request = each.request
     return [
         each.name + (" (deprecated)" if hasattr(each.method, "__deprecated__") else ""),
+        OPERATION_IDS[request.method, request.route],
         request.method,
         request.route,
         "Partner" if request.partner_only else "Partner, Project",

@@ -1,0 +1,74 @@
+"""The whole document, if it is there: the digest is its own, and the code takes its examples."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from deviations import EXAMPLES_BEYOND_THE_SCHEMA, NOT_JSON
+from digest import digest, stored
+from test_conformance import DESCRIBED, body_hint
+
+from peaka_async._codec import decode, encode
+
+
+def test_the_digest_is_the_documents(whole):
+    """A newer document needs a newer digest: `python tools/digest.py DOCUMENT`."""
+    assert digest(whole) == stored()
+
+
+@pytest.fixture(params=DESCRIBED.values(), ids=DESCRIBED)
+def described_one(request):
+    return request.param
+
+
+@pytest.fixture
+def published_one(described_one, whole):
+    request = described_one.request
+    return whole["paths"][request.route][request.method.lower()]
+
+
+def examples(content):
+    for media in content.values():
+        if "example" in media:
+            yield media["example"]
+        yield from (example["value"] for example in media.get("examples", {}).values())
+
+
+def known(value):
+    """The value without what is null."""
+    if isinstance(value, dict):
+        return {name: known(member) for name, member in value.items() if member is not None}
+    return [known(item) for item in value] if isinstance(value, list) else value
+
+
+def test_example_requests_are_sent_as_they_stand(described_one, published_one):
+    """Each, read as the method's argument, is sent as the document has it."""
+    hint = body_hint(described_one)
+    for example in examples(published_one.get("requestBody", {}).get("content", {})):
+        sent = json.loads(encode(decode(json.dumps(example).encode(), hint)))
+        beyond = EXAMPLES_BEYOND_THE_SCHEMA.get(described_one.name, set())
+        expected = known(example)
+        if isinstance(expected, dict):
+            expected = {name: member for name, member in expected.items() if name not in beyond}
+
+        assert sent == expected
+
+
+def test_example_answers_are_read(described_one, published_one):
+    """Each becomes what the method returns, and comes out of it again."""
+    returns = described_one.request.returns
+    for status, answer in published_one["responses"].items():
+        if not status.startswith("2") or returns in {bytes, type(None)}:
+            continue
+        for example in examples(answer.get("content", {})):
+            if isinstance(example, str) and described_one.name in NOT_JSON:
+                continue
+            if hasattr(returns, "from_text"):
+                read = returns.from_text(json.dumps(example))
+                assert read.jdbc or read.sql_alchemy
+                continue
+            value = decode(json.dumps(example).encode(), returns)
+
+            assert decode(encode(value), returns) == value
+            assert value not in (None, [], {}) or example in (None, [], {})
