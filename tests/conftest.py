@@ -36,6 +36,13 @@ def _let_aioresponses_work() -> None:
 _let_aioresponses_work()
 
 
+def pytest_sessionfinish(session):
+    """A run for which the environment promises all programs fails if a test was skipped."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("PEAKA_REQUIRE_SYSTEM_PROGRAMS") and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 @pytest.fixture
 def require_program():
     """Skip where a system program is missing; fail where the environment promises all of them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import peaka_async
@@ -44,12 +45,38 @@ def test_public_names_are_sorted_and_exist():
     assert names == sorted(set(names))
 
 
-def test_the_gate_runs_what_the_readme_says():
-    """CI runs the README's own commands."""
-    readme = re.findall(r"nox -s (\w+)", (ROOT / "README.md").read_text())
-    gate = re.findall(r"nox -s (\w+)", (ROOT / ".ci" / "run").read_text())
+def sessions(text):
+    return set(re.findall(r"\bnox -s (\w+)", text))
 
-    assert {"demo", "tests"} <= set(readme) & set(gate)
+
+def test_the_gate_runs_what_the_readme_says():
+    """CI runs the sessions that the README names, and its two commands as they stand on a machine of its own."""
+    readme = (ROOT / "README.md").read_text()
+    gate = (ROOT / ".ci" / "run").read_text()
+    commands = re.findall(r"^python3 .*$", readme, re.MULTILINE)
+
+    assert {"demo", "tests"} <= sessions(readme) & sessions(gate)
+    assert [command.rpartition(" ")[2] for command in commands] == ["demo", "tests"]
+    assert "step .ci/sid" in gate
+
+
+def test_the_readmes_commands_install_nothing_outside_of_their_own_environment():
+    """Debian's and Homebrew's pip refuse to."""
+    for command in re.findall(r"^python3 .*$", (ROOT / "README.md").read_text(), re.MULTILINE):
+        first, *others = command.split(" && ")
+
+        assert first == "python3 -m venv .venv"
+        assert [other.partition(" ")[0] for other in others] == [".venv/bin/pip", ".venv/bin/nox"]
+
+
+def test_every_supported_python_is_tested():
+    """Classifiers say which are supported; nox reads them, and the gate's folder has those that machines lack."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    supported = [each.rpartition(" ")[2] for each in project["classifiers"] if re.search(r":: 3\.\d+$", each)]
+
+    assert supported == ["3.11", "3.12", "3.13", "3.14", "3.15"]
+    assert f"Python {supported[0]} to {supported[-1]}" in (ROOT / "README.md").read_text()
+    assert {"python3.14", "python3.15"} <= set((ROOT / ".ci" / "sid").read_text().split())
 
 
 def test_the_version_is_in_one_place():
