@@ -6,11 +6,14 @@ import asyncio
 import importlib
 import json
 import shutil
+import ssl
 import subprocess
 import sys
+import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,12 +23,20 @@ import cattrs
 import httpx
 import tenacity
 from opentelemetry import trace
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import (
+    MetricExporter,
+    MetricExportResult,
+    PeriodicExportingMetricReader,
+)
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 import peaka_async
 
+CERTIFICATE = Path(__file__).parents[1] / "tests" / "fixtures" / "loopback.pem"
 QUERY = "code=1234&state=xyz&param1=value1&param2=value2"
 KEY = "key"
 
@@ -34,6 +45,11 @@ Job = Callable[[str], Awaitable[object]]
 
 Peer = Callable[[str, int], AbstractAsyncContextManager[Job]]
 """Opens a client of the base URL with so many connections."""
+
+
+def trust(base: str) -> ssl.SSLContext | None:
+    """What a client needs to trust the benchmark's own certificate; None without TLS."""
+    return ssl.create_default_context(cafile=CERTIFICATE) if base.startswith("https:") else None
 
 
 # ── The floor: what asyncio alone costs ──────────────────────────────────────────────────────────────────────────────
@@ -63,6 +79,7 @@ async def protocol(base: str, limit: int) -> AsyncIterator[Job]:
     """A hand-written asyncio.Protocol client."""
     url = urlsplit(base)
     loop = asyncio.get_running_loop()
+    context = trust(base)
     idle: deque[_Connection] = deque()
     turns = asyncio.Semaphore(limit)
     every: list[_Connection] = []
@@ -72,7 +89,7 @@ async def protocol(base: str, limit: int) -> AsyncIterator[Job]:
             if idle:
                 connection = idle.pop()
             else:
-                _, connection = await loop.create_connection(_Connection, url.hostname, url.port)
+                _, connection = await loop.create_connection(_Connection, url.hostname, url.port, ssl=context)
                 every.append(connection)
             body = json.dumps({"queryParameters": QUERY}).encode()
             head = (
@@ -98,7 +115,7 @@ async def protocol(base: str, limit: int) -> AsyncIterator[Job]:
 @asynccontextmanager
 async def bare_aiohttp(base: str, limit: int) -> AsyncIterator[Job]:
     """aiohttp as its front page shows it."""  # noqa: D403 - its own name
-    connector = aiohttp.TCPConnector(limit=limit)
+    connector = aiohttp.TCPConnector(limit=limit, ssl=trust(base) or True)
     async with aiohttp.ClientSession(connector=connector, headers={"Authorization": f"Bearer {KEY}"}) as session:
 
         async def job(project: str) -> object:
@@ -130,7 +147,7 @@ class Connection:
 @asynccontextmanager
 async def whole_aiohttp(base: str, limit: int) -> AsyncIterator[Job]:
     """aiohttp by hand with tenacity, spans and cattrs: what a careful team writes."""  # noqa: D403
-    connector = aiohttp.TCPConnector(limit=limit)
+    connector = aiohttp.TCPConnector(limit=limit, ssl=trust(base) or True)
     converter = cattrs.Converter()
     tracer = trace.get_tracer("by-hand")
     async with aiohttp.ClientSession(connector=connector, headers={"Authorization": f"Bearer {KEY}"}) as session:
@@ -162,7 +179,8 @@ async def whole_aiohttp(base: str, limit: int) -> AsyncIterator[Job]:
 async def by_httpx(base: str, limit: int) -> AsyncIterator[Job]:
     """httpx."""  # noqa: D403
     limits = httpx.Limits(max_connections=limit, max_keepalive_connections=limit)
-    async with httpx.AsyncClient(limits=limits, headers={"Authorization": f"Bearer {KEY}"}, timeout=60) as client:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with httpx.AsyncClient(limits=limits, headers=headers, timeout=60, verify=trust(base) or True) as client:
 
         async def job(project: str) -> object:
             answer = await client.post(f"{base}/connections/{project}/oauth2", json={"queryParameters": QUERY})
@@ -183,34 +201,160 @@ class _Nowhere(SpanExporter):
         pass
 
 
+class Sink(BaseHTTPRequestHandler):
+    """Takes what is exported, and keeps none of it."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@attrs.define
+class Telemetry:
+    """What a peer tells OpenTelemetry; None leaves it to the API, which does nothing without an SDK."""
+
+    spans: TracerProvider | None = None
+    metrics: MeterProvider | None = None
+    sink: ThreadingHTTPServer | None = None
+
+    @property
+    def tracer_provider(self) -> trace.TracerProvider:
+        return self.spans or trace.NoOpTracerProvider()
+
+    def close(self) -> None:
+        for each in (self.spans, self.metrics, self.sink):
+            if each is not None:
+                each.shutdown()
+
+
 def sampling_nothing() -> TracerProvider:
     return TracerProvider(sampler=ALWAYS_OFF)
 
 
-def recording() -> TracerProvider:
+def recording(exporter: SpanExporter | None = None) -> TracerProvider:
     provider = TracerProvider()
-    provider.add_span_processor(BatchSpanProcessor(_Nowhere(), max_queue_size=1 << 16))
+    provider.add_span_processor(BatchSpanProcessor(exporter or _Nowhere(), max_queue_size=1 << 16))
     return provider
 
 
-def _peaka(provider: Callable[[], trace.TracerProvider]) -> Peer:
+def measuring() -> MeterProvider:
+    """Metrics that are collected as in production, and read by nobody."""
+    return MeterProvider([PeriodicExportingMetricReader(_Unread(), export_interval_millis=10_000)])
+
+
+class _Unread(MetricExporter):
+    def export(self, metrics_data: object, timeout_millis: float = 0, **_: object) -> MetricExportResult:  # noqa: ARG002
+        return MetricExportResult.SUCCESS
+
+    def shutdown(self, timeout_millis: float = 0, **_: object) -> None:
+        pass
+
+    def force_flush(self, timeout_millis: float = 0) -> bool:  # noqa: ARG002
+        return True
+
+
+def exporting() -> Telemetry:
+    """Spans and metrics over OTLP/HTTP to a sink in this process, whose work is counted too."""
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+
+    sink = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
+    threading.Thread(target=sink.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{sink.server_port}"
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter(f"{address}/v1/metrics"), export_interval_millis=1_000)
+    return Telemetry(recording(OTLPSpanExporter(f"{address}/v1/traces")), MeterProvider([reader]), sink)
+
+
+def _peaka(tell: Callable[[], Telemetry]) -> Peer:
     @asynccontextmanager
     async def peer(base: str, limit: int) -> AsyncIterator[Job]:
         callback = peaka_async.Oauth2Callback(QUERY)
-        made = provider()
-        timeout = peaka_async.Timeouts(total=120, attempt=60)
+        told = tell()
         async with peaka_async.PeakaClient(
-            KEY, base_url=base, max_connections=limit, tracer_provider=made, timeout=timeout
+            KEY,
+            base_url=base,
+            ssl=trust(base),
+            max_connections=limit,
+            tracer_provider=told.tracer_provider,
+            meter_provider=told.metrics or NoOpMeterProvider(),
+            timeout=peaka_async.Timeouts(total=120, attempt=60),
         ) as peaka:
 
             async def job(project: str) -> object:
                 return await peaka.connections.oauth2_callback(project, callback)
 
             yield job
-        if isinstance(made, TracerProvider):
-            made.shutdown()
+        told.close()
 
     return peer
+
+
+# ── aiohttp with OpenTelemetry's own instrumentation ─────────────────────────────────────────────────────────────────
+
+
+@asynccontextmanager
+async def instrumented_aiohttp(base: str, limit: int) -> AsyncIterator[Job]:
+    """aiohttp with one recorded span for each request, by OpenTelemetry's instrumentation."""  # noqa: D403
+    from opentelemetry.instrumentation.aiohttp_client import create_trace_config  # noqa: PLC0415
+
+    provider = recording()
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=limit, ssl=trust(base) or True),
+        headers={"Authorization": f"Bearer {KEY}"},
+        trace_configs=[create_trace_config(tracer_provider=provider)],
+    ) as session:
+
+        async def job(project: str) -> object:
+            url = f"{base}/connections/{project}/oauth2"
+            async with session.post(url, json={"queryParameters": QUERY}) as answer:
+                answer.raise_for_status()
+                return await answer.json()
+
+        yield job
+    provider.shutdown()
+
+
+# ── Clients in Rust: raw exchanges, without retries, deadline over all, spans or models ──────────────────────────────
+
+
+@asynccontextmanager
+async def by_wreq(base: str, limit: int) -> AsyncIterator[Job]:
+    """wreq."""  # noqa: D403
+    from wreq import Client  # noqa: PLC0415
+    from wreq.tls import CertStore  # noqa: PLC0415
+
+    verify = {"tls_verify": CertStore.from_pem_stack(CERTIFICATE.read_bytes())} if trust(base) else {}
+    client = Client(headers={"Authorization": f"Bearer {KEY}"}, pool_max_idle_per_host=limit, **verify)
+
+    async def job(project: str) -> object:
+        answer = await client.post(f"{base}/connections/{project}/oauth2", json={"queryParameters": QUERY})
+        answer.raise_for_status()
+        return await answer.json()
+
+    yield job
+
+
+@asynccontextmanager
+async def by_pyreqwest(base: str, limit: int) -> AsyncIterator[Job]:
+    """pyreqwest."""  # noqa: D403
+    from pyreqwest.client import ClientBuilder  # noqa: PLC0415
+
+    builder = ClientBuilder().default_headers({"Authorization": f"Bearer {KEY}"}).max_connections(limit)
+    if trust(base):
+        builder = builder.add_root_certificate_pem(CERTIFICATE.read_bytes())
+    async with builder.error_for_status(enable=True).build() as client:
+
+        async def job(project: str) -> object:
+            request = client.post(f"{base}/connections/{project}/oauth2").body_json({"queryParameters": QUERY})
+            answer = await request.build().send()
+            return await answer.json()
+
+        yield job
 
 
 # ── Generated from the published document ────────────────────────────────────────────────────────────────────────────
@@ -261,6 +405,7 @@ def python_client(document: Path, folder: Path) -> Peer:
             token=KEY,
             raise_on_unexpected_status=True,
             timeout=httpx.Timeout(60),
+            verify_ssl=trust(base) or True,
             httpx_args={"limits": limits},
         )
         body = models.Oauth2Callback(query_parameters=QUERY)
@@ -288,6 +433,7 @@ def generator_client(document: Path, folder: Path) -> Peer:
     async def peer(base: str, limit: int) -> AsyncIterator[Job]:
         configuration = client_module.Configuration(host=base, access_token=KEY)
         configuration.connection_pool_maxsize = limit
+        configuration.ssl_ca_cert = str(CERTIFICATE) if trust(base) else None
         async with client_module.ApiClient(configuration) as client:
             api = client_module.ConnectionsApi(client)
             body = client_module.Oauth2Callback(queryParameters=QUERY)
@@ -301,22 +447,29 @@ def generator_client(document: Path, folder: Path) -> Peer:
 
 
 BARE = "aiohttp"
+INSTRUMENTED = "aiohttp + OpenTelemetry's instrumentation, recorded"
 WHOLE = "aiohttp + tenacity + spans + cattrs"
 PYTHON_CLIENT = "openapi-python-client"
 GENERATOR = "openapi-generator (asyncio)"
 OURS = "peaka_async"
 OURS_UNSAMPLED = "peaka_async, nothing sampled"
 OURS_RECORDED = "peaka_async, every span recorded"
+OURS_MEASURED = "peaka_async, metrics"
+OURS_EXPORTED = "peaka_async, spans and metrics over OTLP"
 
 PEERS: Mapping[str, Peer] = {
     BARE: bare_aiohttp,
     "asyncio.Protocol": protocol,
+    INSTRUMENTED: instrumented_aiohttp,
     WHOLE: whole_aiohttp,
     "httpx": by_httpx,
-    OURS: _peaka(trace.NoOpTracerProvider),
-    OURS_UNSAMPLED: _peaka(sampling_nothing),
-    OURS_RECORDED: _peaka(recording),
+    OURS: _peaka(Telemetry),
+    OURS_UNSAMPLED: _peaka(lambda: Telemetry(sampling_nothing())),
+    OURS_RECORDED: _peaka(lambda: Telemetry(recording())),
+    OURS_MEASURED: _peaka(lambda: Telemetry(metrics=measuring())),
+    OURS_EXPORTED: _peaka(exporting),
 }
+IN_RUST: Mapping[str, Peer] = {"wreq": by_wreq, "pyreqwest": by_pyreqwest}
 GENERATED: Mapping[str, Callable[[Path, Path], Peer]] = {
     PYTHON_CLIENT: python_client,
     GENERATOR: generator_client,

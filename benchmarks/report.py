@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-from peers import BARE, OURS, OURS_RECORDED, OURS_UNSAMPLED, WHOLE
+from peers import BARE, IN_RUST, INSTRUMENTED, OURS, OURS_EXPORTED, OURS_MEASURED, OURS_RECORDED, OURS_UNSAMPLED, WHOLE
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -103,13 +103,24 @@ def save(figure: Any, name: str) -> None:
 
 
 def headline(found: Results) -> str:
-    sweep = found["sweep"]["asyncio"]
-    levels = [level for level in ("1", "100", "1000", "10000") if level in sweep]
-    rows = [
-        [name, *(ratio(sweep[level], name) for level in levels)]
-        for name in (OURS, OURS_UNSAMPLED, OURS_RECORDED, WHOLE)
-    ]
-    return table(["CPU of a call", *(f"{int(level):,} in flight" for level in levels)], rows)
+    """The main rows at each level, plain and over TLS."""
+    columns = {
+        f"{int(level):,} in flight{' over TLS' if kind == 'tls' else ''}": found[kind]["asyncio"][level]
+        for kind in ("sweep", "tls")
+        if kind in found
+        for level in found[kind]["asyncio"]
+    }
+    shown = (OURS, OURS_UNSAMPLED, OURS_MEASURED, OURS_RECORDED, OURS_EXPORTED, INSTRUMENTED, WHOLE, *IN_RUST)
+    rows = [[name, *(ratio(column, name) for column in columns.values())] for name in shown]
+    return table(["CPU of a call", *columns], rows)
+
+
+def over_tls(found: Results) -> str:
+    """The sweeps over TLS; nothing if the server had none."""
+    return "".join(
+        f"## {loop}, over TLS 1.3\n\nCPU of a call, {BARE} over TLS = 1\n\n{sweep_table(sweep, 'cpu')}\n\n"
+        for loop, sweep in found.get("tls", {}).items()
+    )
 
 
 def written(found: Results) -> str:
@@ -133,6 +144,7 @@ better**. No client opens more than {found["max_connections"]:,} connections.
 {headline(found)}
 
 {sections}
+{over_tls(found)}
 ## A slow server
 
 1,000 calls in flight, each answer after 50 ms.
@@ -141,8 +153,8 @@ better**. No client opens more than {found["max_connections"]:,} connections.
 
 ## A server with faults
 
-100 calls in flight; every hundredth answer is 429. The share of calls that failed for the caller. (peaka_async pauses all
-callers after a 429; with 100 of them coming back together the server's count can hit the same call three times.)
+100 calls in flight; every hundredth answer is 429. The share of calls that failed for the caller. (The others
+do not retry a 429.)
 
 {table(["client", "failed"], [[name, f"{each['failed']['median']:.2%}"] for name, each in found["faulty"].items()])}
 
@@ -168,7 +180,7 @@ Growth of the peak for each of 1,000 calls that wait for their answers at the sa
 
 {machine}
 
-{skipped}- httpx, and what is built on it, is measured up to 10 calls in flight: it looks through its whole pool for each call.
+{skipped}- httpx, and what is built on it, is measured with one call in flight: it looks through its whole pool for each call.
 - The C allocator keeps freed memory (see `call.py`), and what the clients loaded is out of the garbage collector's sight.
 - `python benchmarks/suite.py` measures, `python benchmarks/report.py` writes this{" (a quick run)" if found["quick"] else ""}.
 """

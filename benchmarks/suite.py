@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import contextlib
 import gc
+import importlib.util
 import json
 import os
 import platform
@@ -29,17 +30,18 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from peers import BARE, GENERATED, OURS, PEERS, PYTHON_CLIENT, WHOLE, GenerationError, Job, Peer
+from peers import BARE, CERTIFICATE, GENERATED, IN_RUST, OURS, PEERS, PYTHON_CLIENT, WHOLE, GenerationError, Job, Peer
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 DOCUMENT = HERE.parents[1] / "shared" / "api" / "peaka-openapi.json"
 
 LOOPS: Mapping[str, Callable[..., Any]] = {"asyncio": asyncio.run, "uvloop": uvloop.run}
-LEVELS = (1, 10, 100, 1_000, 10_000)
+LEVELS = (1, 50, 1_000, 10_000)
+TLS_LEVELS = (1, 50, 1_000)
 MAX_CONNECTIONS = 1_000
 ON_HTTPX = frozenset({"httpx", PYTHON_CLIENT})
-MAX_ON_HTTPX = 10
+MAX_ON_HTTPX = 1
 WITHOUT_HTTPX = {name: peer for name, peer in PEERS.items() if name not in ON_HTTPX}
 LIST_SIZES = (10, 100, 1_000, 10_000, 100_000)
 DISTRIBUTIONS = ("aiohttp", "httpx", "attrs", "cattrs", "tenacity", "opentelemetry-sdk", "orjson", "uvloop")
@@ -88,34 +90,41 @@ http {{
   access_log off; keepalive_requests 1000000000; keepalive_timeout 600;
   client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
   uwsgi_temp_path {folder}; scgi_temp_path {folder};
-  server {{ listen 127.0.0.1:{port} backlog=4096;
+  ssl_certificate {certificate}; ssl_certificate_key {certificate}; ssl_protocols TLSv1.3;
+  server {{ listen 127.0.0.1:{port} backlog=4096; listen 127.0.0.1:{tls_port} ssl backlog=4096;
     location / {{ default_type application/json; return 200 '{body}'; }} }}
 }}
 """
 
 
 @contextlib.contextmanager
-def static_server() -> Iterator[tuple[str, str]]:
-    """What it is, and its base URL: nginx where it is installed."""
+def static_server() -> Iterator[tuple[str, str, str | None]]:
+    """What it is, its base URL, and that over TLS: nginx if it is installed; without it there is no TLS."""
     nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if nginx is None:
         with answering_server() as base:
-            yield "server.py on uvloop", base
+            yield "server.py on uvloop", base, None
         return
-    with socket.socket() as probe, tempfile.TemporaryDirectory() as folder:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
+    with tempfile.TemporaryDirectory() as folder:
+        port, tls_port = _free_ports()
         configuration = Path(folder) / "nginx.conf"
         body = '{"id":"6243f42a-42d0-4821-a90f-763cda6cda50","name":"example","type":"google_analytics"}'
-        configuration.write_text(NGINX.format(folder=folder, port=port, body=body))
+        text = NGINX.format(folder=folder, port=port, tls_port=tls_port, certificate=CERTIFICATE, body=body)
+        configuration.write_text(text)
         process = subprocess.Popen([nginx, "-c", configuration])  # noqa: S603
         try:
             _await_port(port)
-            yield "nginx", f"http://127.0.0.1:{port}/api/v1"
+            yield "nginx", f"http://127.0.0.1:{port}/api/v1", f"https://127.0.0.1:{tls_port}/api/v1"
         finally:
             process.terminate()
             process.wait()
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
 
 
 def _await_port(port: int) -> None:
@@ -365,6 +374,14 @@ def generated(document: Path, folder: Path) -> tuple[dict[str, Peer], dict[str, 
     return made, skipped
 
 
+def in_rust() -> tuple[dict[str, Peer], dict[str, str]]:
+    """The clients in Rust that are installed, and why the others are left out."""
+    missing = {name: f"{name} is not installed" for name in IN_RUST if importlib.util.find_spec(name) is None}
+    for reason in missing.values():
+        print(f"skipped: {reason}")
+    return {name: peer for name, peer in IN_RUST.items() if name not in missing}, missing
+
+
 def machine() -> dict[str, str]:
     """What the numbers were measured on."""
     model = ""
@@ -381,16 +398,20 @@ def machine() -> dict[str, str]:
 
 def run(document: Path, *, quick: bool) -> Results:
     rounds = 3 if quick else 7
-    levels = LEVELS[:4] if quick else LEVELS
+    levels = LEVELS[:3] if quick else LEVELS
     found: Results = {"machine": machine(), "quick": quick, "rounds": rounds, "max_connections": MAX_CONNECTIONS}
-    with tempfile.TemporaryDirectory() as folder, static_server() as (kind, static), answering_server() as base:
-        made, found["skipped"] = generated(document, Path(folder))
-        peers = {**PEERS, **made}
+    with tempfile.TemporaryDirectory() as folder, static_server() as (kind, static, tls), answering_server() as base:
+        made, not_made = generated(document, Path(folder))
+        rust, no_rust = in_rust()
+        found["skipped"] = {**not_made, **no_rust}
+        peers = {**PEERS, **rust, **made}
         # What the clients have loaded by now is not looked through again, in anybody's round.
         gc.collect()
         gc.freeze()
         found["server"] = kind
         found["sweep"] = {loop: sweep(peers, static, loop, rounds, levels) for loop in LOOPS}
+        if tls is not None:
+            found["tls"] = {loop: sweep(peers, tls, loop, rounds, TLS_LEVELS) for loop in LOOPS}
         found["slow"] = summary(asyncio.run(rounds_of(WITHOUT_HTTPX, base, "slow-50", 1_000, 4_000, rounds)))
         _say("1,000 in flight, answers after 50 ms", found["slow"])
         found["faulty"] = summary(asyncio.run(rounds_of(WITHOUT_HTTPX, base, "faulty", 100, 4_000, rounds)))
