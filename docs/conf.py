@@ -1,4 +1,4 @@
-"""The documentation's build."""
+"""Configuration of the documentation's build."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ autodoc_member_order = "bysource"
 autoclass_content = "class"
 napoleon_google_docstring = True
 
-# Other projects' inventories live on the network, which a build does not need.
+# A build without a network has no inventories of other projects.
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!peaka_async\.).*"),
     (r"py:.*", r"peaka_async\._.*"),

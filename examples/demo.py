@@ -1,6 +1,6 @@
 """Complete an OAuth2 connection against a local Peaka, with one failure on the way that is retried safely.
 
-Run it with `nox -s demo`, or `peaka demo` where the extra `cli` is installed.
+Run it with `nox -s demo`, or with `peaka demo` if the extra `cli` is installed.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""An asynchronous, typed client of Peaka's Partner API."""
+"""An asynchronous, typed client for Peaka's Partner API."""
 
 from peaka_async._request import (
     Content,
@@ -128,7 +128,7 @@ __all__ = [
 
 
 def _show_public_names() -> None:
-    """Let docs and pickles name what a private module defines by its public name."""
+    """Give what private modules define its public name, so that docs and pickles show that name."""
     for name in __all__:
         value = globals()[name]
         if "._" in getattr(value, "__module__", ""):

@@ -1,4 +1,4 @@
-"""Fixtures for your own tests, which pytest finds by itself: a local Peaka, and a client of it.
+"""Fixtures for your own tests: a local Peaka, and a client that calls it. pytest finds them by itself.
 
 ```python
 from peaka_async import ConnectionRequest
@@ -11,7 +11,7 @@ async def test_a_connection_is_made(peaka_emulator, peaka_client):
     assert pending.url
 ```
 
-They want pytest-asyncio, and are absent without it.
+They need pytest-asyncio; without it they are not defined.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if pytest_asyncio is not None:
 
     @pytest_asyncio.fixture
     async def peaka_client(peaka_emulator: Emulator) -> AsyncIterator[PeakaClient]:
-        """A client of the local Peaka, with a Partner key."""
+        """A client that calls the local Peaka with a Partner key."""
         from peaka_async import PeakaClient  # noqa: PLC0415 - only tests that use it load it
 
         async with PeakaClient(peaka_emulator.api_key, base_url=peaka_emulator.base_url) as peaka:

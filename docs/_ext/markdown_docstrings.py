@@ -1,4 +1,4 @@
-"""Docstrings are written in Markdown, as editors show it; Sphinx reads reStructuredText."""
+"""Translate docstrings from Markdown, which editors show, to reStructuredText, which Sphinx reads."""
 
 from __future__ import annotations
 

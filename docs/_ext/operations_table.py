@@ -1,4 +1,4 @@
-"""The directive `operations-table`: all operations, asked of the code that describes them."""
+"""The directive `operations-table`: a table of all operations, made from the code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from tables import table
 
-# What the tests compare with the published document is what is shown.
+# Show the same descriptions that the tests compare with the published document.
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "conformance"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 

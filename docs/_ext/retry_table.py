@@ -1,4 +1,4 @@
-"""The directive `retry-table`: the table of retries, asked of the code that decides them."""
+"""The directive `retry-table`: the table of retries, made from `RetryPolicy.explain`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FAILURES: dict[str, PeakaError] = {
 
 
 def rows() -> list[list[str]]:
-    """The table, a heading first."""
+    """The rows of the table, the heading first."""
     head = ["Failure", *(f"{safety.name}" for safety in Safety)]
     return [head, *([name, *(outcome(safety, failure) for safety in Safety)] for name, failure in FAILURES.items())]
 

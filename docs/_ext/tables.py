@@ -1,4 +1,4 @@
-"""Tables of text for the documentation's directives."""
+"""Tables of text for the directives of the documentation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from docutils import nodes
 
 
 def table(rows: list[list[str]]) -> nodes.table:
-    """A table whose first row is its heading."""
+    """Make a table from its rows; the first row is the heading."""
     head, *body = rows
     made = nodes.table()
     group = nodes.tgroup(cols=len(head))
