@@ -96,7 +96,7 @@ def conformance(session: nox.Session) -> None:
 @nox.session(python=THIS_PYTHON)
 def scaffold(session: nox.Session) -> None:
     """Print the method, the models and the test of an operation: nox -s scaffold -- OPERATION_ID."""
-    session.install(".")
+    session.install(".", *group("style"))
     session.run("python", "tools/scaffold.py", *session.posargs)
 
 

@@ -7,6 +7,7 @@ import json
 import pytest
 from deviations import EXAMPLES_BEYOND_THE_SCHEMA, NOT_JSON
 from digest import digest, stored
+from scaffold import Operation, page, summary_of
 from test_conformance import DESCRIBED, body_hint
 
 from peaka_async._codec import decode, encode
@@ -72,3 +73,13 @@ def test_example_answers_are_read(described_one, published_one):
 
             assert decode(encode(value), returns) == value
             assert value not in (None, [], {}) or example in (None, [], {})
+
+
+def test_each_method_names_its_page(described_one, whole):
+    """The link in its docstring is made as the document's publisher makes it."""
+    request = described_one.request
+    operation = Operation(
+        request.method, request.route, digest(whole)["paths"][request.route][request.method.lower()], {}
+    )
+
+    assert f"[API page]({page(operation, summary_of(operation, whole))})" in described_one.method.__doc__
