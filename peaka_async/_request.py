@@ -1,4 +1,4 @@
-"""What one call sends and what it expects back: a frozen value, no I/O."""
+"""The description of one call: what it sends, and the type that it returns. No I/O."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _MAX_SEGMENT_CHARS = 2048
 
-# URL normalisation removes them even where their dots are percent-encoded.
+# URL normalisation removes them, even if their dots are percent-encoded.
 _DOT_SEGMENTS = frozenset({".", ".."})
 
 
 class Safety(enum.Enum):
-    """What a second execution of an operation does; it decides which failures may be retried."""
+    """What happens if an operation is executed twice. It decides which failures may be retried."""
 
     SAFE = "safe"
-    """No effect: reads, and the POSTs that only compute."""
+    """It changes nothing: reads, and POSTs that only compute."""
 
     IDEMPOTENT = "idempotent"
     """A second execution leaves the same state: PUT, DELETE, cancel."""
@@ -47,8 +47,8 @@ class Safety(enum.Enum):
 class Content:
     """A request body that is not JSON.
 
-    `chunks` is called once an attempt. `size` is the length in bytes; None sends the body chunked. A body that is not
-    `repeatable` is sent again only where nothing of it was taken.
+    `chunks` is called once per attempt. `size` is the length in bytes; with None the body is sent chunked. A body that
+    is not `repeatable` is sent again only if none of its chunks was read.
     """
 
     media_type: str
@@ -62,12 +62,12 @@ class Content:
 class Request(Generic[T_co]):
     """One call of one operation.
 
-    `path` and `query` are keyed in snake_case; the API's camelCase is made from it. A query value of
-    None is left out. `body` is an attrs object, a list of them or a mapping, sent as JSON, or a
-    `Content`; None sends no body. `server_timeout` is the time in seconds that the server was asked
-    to spend: the call's own limits are widened to exceed it. `partner_only` operations refuse Project keys.
-    `headers` are sent beside the client's own. `url` is an absolute URL on another host, in place of the API's:
-    neither the key nor the trace context goes there.
+    `path` and `query` have keys in snake_case, which are sent in the API's camelCase. Query values of None are left
+    out. `body` is an attrs object, a list of them or a mapping, which is sent as JSON, or a `Content`; None sends no
+    body. `server_timeout` is the time in seconds that the server is asked to spend; the call's own limits are raised
+    above it. `partner_only` operations do not accept Project keys. `headers` are sent in addition to the client's.
+    `url` is an absolute URL on another host, instead of a path of the API; the key and the trace context are not sent
+    to it.
     """
 
     operation: str
@@ -94,11 +94,11 @@ class Request(Generic[T_co]):
         return _route(self.template)
 
     def target(self) -> str:
-        """The path and query to send, percent-encoded; the whole URL if it goes elsewhere.
+        """The path and query to send, percent-encoded; the whole URL if it goes to another host.
 
         Raises:
-            ConfigurationError: a path parameter is not a string, is empty or too long, is a dot
-                segment, or holds a character that no path can carry.
+            ConfigurationError: a path parameter is not a string, is empty or too long, is a dot segment, or holds a
+                character that is not allowed in a path.
         """
         if self.url is not None:
             return self.url
@@ -111,7 +111,7 @@ class Request(Generic[T_co]):
 
 
 class Streamed(Protocol):
-    """An answer whose body is read piece by piece; it has to be closed, or read to its end."""
+    """An answer whose body is read piece by piece. Close it, or read it to its end."""
 
     @property
     def status(self) -> int: ...
@@ -122,14 +122,14 @@ class Streamed(Protocol):
 
 
 class Sender(Protocol):
-    """Carries requests to the API; the transport is one."""
+    """Sends requests to the API, as the transport does."""
 
     async def send(self, request: Request[T], /) -> T:
-        """Bring back what the request declares."""
+        """Send the request and return a value of the type that it declares."""
         ...
 
     async def stream(self, request: Request[bytes], /) -> Streamed:
-        """Bring back the head of the answer, with its body to follow."""
+        """Send the request and return its answer when the head has arrived; the body follows."""
         ...
 
 
@@ -163,7 +163,7 @@ def _fill(template: str, values: Mapping[str, str], operation: str) -> str:
 
 
 def _segment(name: str, value: object, operation: str) -> str:
-    """One path segment, encoded so that it can only ever be one segment."""
+    """Encode a value so that it stays one path segment."""
     if isinstance(value, str) and (quoted := _quoted(value)):
         return quoted
     if not isinstance(value, str):
@@ -182,7 +182,7 @@ def _segment(name: str, value: object, operation: str) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _quoted(value: str) -> str:
-    """The segment percent-encoded; empty where it cannot be one."""
+    """The value percent-encoded; empty if it cannot be a path segment."""
     if value.isspace() or len(value) > _MAX_SEGMENT_CHARS or value in _DOT_SEGMENTS or not value.isprintable():
         return ""
     return quote(value, safe="")

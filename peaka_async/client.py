@@ -1,4 +1,4 @@
-"""The client: configuration, one attribute for each group of endpoints, and the ways around them."""
+"""The client: its configuration, one attribute per group of endpoints, and calls to paths without a method."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _SAFETY_OF_METHODS = {
 
 @attrs.frozen
 class Info:
-    """Whose an API key is. The project's id and name are there for Project keys only."""
+    """The user of an API key. The project's id and name are set for Project keys only."""
 
     user_id: str | None = None
     email: str | None = None
@@ -77,10 +77,11 @@ class _Base:
 
 
 class PeakaClient(Groups):
-    """The Partner API of Peaka.
+    """A client for Peaka's Partner API.
 
-    It can be made anywhere, without an event loop, and used under several, one after the other or in several threads:
-    each has its own connections. Use it as an asynchronous context manager, or close it with `aclose`.
+    Create it anywhere; it needs no event loop. It can be used under several event loops, one after another or in
+    several threads: each loop has its own connections. Use it as an asynchronous context manager, or close it with
+    `aclose`.
 
     ```python
     async with PeakaClient() as peaka:  # the key comes from PEAKA_API_KEY
@@ -88,27 +89,27 @@ class PeakaClient(Groups):
     ```
 
     Args:
-        api_key: a Partner or Project key, or an async callable that returns one (asked before every attempt, for
-            tokens that live short); the environment's PEAKA_API_KEY where it is left out.
-        zone: where the data lives, `us` (the default) or `eu`.
-        base_url: in place of a zone: the API's address, with its path prefix; the environment's PEAKA_BASE_URL where
-            both are left out.
-        timeout: limits in seconds, as `Timeouts`, or one number for the whole call and for each attempt.
+        api_key: a Partner or Project key, or an async callable that returns one. The callable runs before every
+            attempt, for short-lived tokens. Defaults to the environment variable PEAKA_API_KEY.
+        zone: the region of the data, `us` (the default) or `eu`.
+        base_url: the API's address with its path prefix, instead of a zone. If both are missing, the environment
+            variable PEAKA_BASE_URL is used.
+        timeout: limits in seconds: `Timeouts`, or one number for the whole call and for each attempt.
         retry: which failures are retried, and how.
-        max_response_bytes: the largest answer read into memory.
-        max_connections: connections open at one time, for each event loop.
+        max_response_bytes: the largest answer that is read into memory.
+        max_connections: how many connections may be open at one time, for each event loop.
         ssl: a TLS context, for a private CA or a client certificate.
         proxy: the URL of an HTTP proxy.
-        trust_env: take the proxy from the environment (HTTPS_PROXY and so on).
-        allow_http: allow plain http:// to another host than this one. The key then travels in the clear.
-        session: an aiohttp session whose connector, headers, cookies and trace configurations are used. It stays
-            yours: it is not closed, and its event loop is the only one that the client works under.
-        tracer_provider: the OpenTelemetry tracer provider; the global one where it is left out.
-        meter_provider: the OpenTelemetry meter provider; the global one where it is left out.
-        propagator: what puts the trace context into requests; W3C trace context where it is left out.
+        trust_env: read the proxy from the environment (HTTPS_PROXY and others).
+        allow_http: allow plain http:// to other hosts than this machine. The key is then sent unencrypted.
+        session: an aiohttp session; its connector, headers, cookies and trace configurations are used. The client does
+            not close it, and works only under the session's event loop.
+        tracer_provider: the OpenTelemetry tracer provider. Defaults to the global one.
+        meter_provider: the OpenTelemetry meter provider. Defaults to the global one.
+        propagator: writes the trace context into requests. Defaults to W3C Trace Context.
 
     Raises:
-        ConfigurationError: there is no key, or an argument cannot work.
+        ConfigurationError: the key is missing, or an argument is invalid.
     """
 
     def __init__(
@@ -169,7 +170,7 @@ class PeakaClient(Groups):
         self._transport = transport
 
     async def info(self) -> Info:
-        """Find out whose key this is: the way to check a key, and to find the project of a Project key.
+        """Get the user of the API key, and the project of a Project key. Use it to check a key.
 
         Raises:
             AuthenticationError: the key is not valid.
@@ -185,22 +186,22 @@ class PeakaClient(Groups):
         body: object = None,
         safety: Safety | None = None,
     ) -> object:
-        """Call what this package does not model, with the same retries, limits, spans and errors.
+        """Call a path that has no method in this package, with the same retries, limits, spans and errors.
 
         Args:
             method: the HTTP method.
-            path: the path below the base URL, with a leading slash, percent-encoded where needed.
+            path: the path below the base URL. It begins with a slash and is percent-encoded.
             query: query parameters; None values are left out.
-            body: what is sent as JSON.
-            safety: whether a repetition could do harm; by the method where it is left out (GET is safe, PUT and DELETE
-                are idempotent, the rest is sent once).
+            body: the value to send as JSON.
+            safety: whether the request may be repeated. By default GET is safe, PUT and DELETE are idempotent, and
+                everything else is sent once.
 
         Returns:
-            The JSON value of the answer; None where it has no body.
+            The JSON value of the answer; None if it has no body.
 
         Raises:
-            ConfigurationError: the method is none, or the path does not begin with a slash, or holds a query or a dot
-                segment.
+            ConfigurationError: the method is invalid, or the path does not begin with a slash, or holds a query or a
+                dot segment.
         """
         method = method.upper()
         _check_line(method, path)
@@ -219,7 +220,7 @@ class PeakaClient(Groups):
     async def with_raw_response(
         self, method: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> RawResponse[T]:
-        """Make a call and get its value with the status, the headers and the ledger of attempts.
+        """Call a method and get its value with the status, the headers and the list of attempts.
 
         ```python
         raw = await peaka.with_raw_response(peaka.connections.list, "mtKDhe1U")
@@ -232,12 +233,12 @@ class PeakaClient(Groups):
         finally:
             captured.reset(token)
         if not calls:
-            msg = "with_raw_response wants a method of this client that makes a call."
+            msg = "with_raw_response needs a method of this client that makes a call."
             raise ConfigurationError(msg)
         return cast("RawResponse[T]", attrs.evolve(calls[-1], value=value))
 
     def with_options(self, *, timeout: float | Timeouts | None = None, retry: RetryPolicy | None = None) -> PeakaClient:
-        """A view of this client with other limits; it shares the connections, and closing it closes nothing."""
+        """Return a view of this client with other limits. It shares the connections; closing it has no effect."""
         settings = self._transport.settings
         if timeout is not None:
             settings = attrs.evolve(settings, timeouts=_timeouts(timeout))
@@ -249,7 +250,7 @@ class PeakaClient(Groups):
         return view
 
     async def aclose(self) -> None:
-        """Close the connections. Calls in flight fail; the client cannot be used again. More than once is fine."""
+        """Close the connections. Calls in flight fail; the client cannot be used again. Closing it twice is fine."""
         if self._made_at is not None:
             await self._transport.shared.pools.aclose()
 
@@ -279,7 +280,7 @@ class PeakaClient(Groups):
 
 
 def _caller() -> str:
-    frame = sys._getframe(2)  # noqa: SLF001 - the only way to it that costs nothing
+    frame = sys._getframe(2)  # noqa: SLF001 - the only cheap way to the caller's line
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
@@ -287,7 +288,7 @@ def _credential(api_key: KeySource | None) -> KeySource:
     if api_key is None:
         api_key = os.environ.get("PEAKA_API_KEY")
         if not api_key:
-            msg = "There is no API key: give PeakaClient an api_key, or set PEAKA_API_KEY."
+            msg = "The API key is missing: pass api_key to PeakaClient, or set PEAKA_API_KEY."
             raise ConfigurationError(msg)
     return api_key if callable(api_key) else checked_key(api_key)
 
@@ -300,7 +301,7 @@ def _timeouts(timeout: float | Timeouts | None) -> Timeouts:
 
 def _base(zone: str | None, base_url: str | None, *, allow_http: bool) -> _Base:
     if zone is not None and base_url is not None:
-        msg = "zone and base_url exclude each other."
+        msg = "zone and base_url cannot be used together: pass one of them."
         raise ConfigurationError(msg)
     if zone is not None and zone not in _ZONES:
         msg = f"zone must be one of {', '.join(_ZONES)}."
@@ -322,7 +323,7 @@ def _parsed_base(base_url: str, *, allow_http: bool) -> _Base:
     elif url.query or url.fragment or url.username or url.password:
         problem = "must hold no query, fragment or credential"
     elif url.scheme == "http" and url.hostname not in _LOOPBACK and not allow_http:
-        problem = "is plain http://, which would send the key in the clear; use https://, or allow_http=True"
+        problem = "is plain http://, which would send the key unencrypted; use https://, or allow_http=True"
     if problem is not None:
         msg = f"base_url {problem}."
         raise ConfigurationError(msg)
@@ -332,7 +333,7 @@ def _parsed_base(base_url: str, *, allow_http: bool) -> _Base:
 
 
 def _check_line(method: str, path: str) -> None:
-    """Refuse what would make another request of it."""
+    """Refuse a method or path that would turn the request into another one."""
     if not _METHOD.fullmatch(method):
         problem = f"method must be an HTTP method, such as {', '.join(_SAFETY_OF_METHODS)}"
     elif not path.startswith("/") or not path.isascii() or not path.isprintable() or any(c in path for c in "?# {}\\"):

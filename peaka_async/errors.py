@@ -1,13 +1,13 @@
-"""Everything that peaka_async raises.
+"""The errors that peaka_async raises.
 
 ```text
 PeakaError
-├── ConfigurationError          bad input or set-up: nothing was sent
+├── ConfigurationError          invalid input or set-up: nothing was sent
 ├── TransportError              no usable answer
 │   ├── ConnectError            no connection: nothing was sent
-│   ├── PeakaTimeoutError       a time limit passed; `.phase` says where
-│   ├── OutcomeUnknownError     sent, no answer, and a second send could do harm
-│   └── RedirectBlockedError    the server pointed elsewhere and was not followed
+│   ├── PeakaTimeoutError       a time limit passed; `.phase` says which
+│   ├── OutcomeUnknownError     sent, no answer, and sending it again could do harm
+│   └── RedirectBlockedError    the server answered with a redirect that was not followed
 ├── APIError                    the service answered with an error
 │   ├── BadRequestError         400, 422
 │   ├── AuthenticationError     401
@@ -16,20 +16,20 @@ PeakaError
 │   ├── ConflictError           409
 │   ├── RateLimitError          429
 │   └── ServerError             5xx
-├── DecodeError                 the call succeeded, its answer cannot be read
-├── WaitError                   long-running work did not end well
+├── DecodeError                 the call succeeded, but its answer is invalid
+├── WaitError                   work in the background did not succeed
 │   ├── WaitTimeoutError        the deadline passed; the work goes on
 │   ├── WaitStalledError        the work shows no progress
-│   └── WorkFailedError         the service says that it failed
+│   └── WorkFailedError         the service says that the work failed
 └── OAuth2Error                 the authorization did not complete
     ├── AuthorizationDenied     the provider's redirect carried `error=…`
-    ├── InvalidRedirect         what came is not a redirect's query
-    ├── StateMismatch           the redirect is not of this flow or not of this user
+    ├── InvalidRedirect         the redirect is empty, too large or malformed
+    ├── StateMismatch           the redirect belongs to another flow, user or browser
     └── Replayed                the redirect was used before
 ```
 
-Every error carries the operation and the ledger of attempts, survives pickle, copy and deepcopy, and shows no
-secret in `str()`, `repr()`, `args` or its pickle.
+Every error carries the operation and the list of attempts, and can be pickled, copied and deep-copied. Secrets are
+left out of `str()`, `repr()`, `args` and the pickle.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class WireProgress(enum.Enum):
     """No byte of the request left: the server cannot have acted on it."""
 
     MAYBE_SENT = "maybe_sent"
-    """Some of the request may have left and no complete answer came."""
+    """Some of the request may have left, and no complete answer came."""
 
     ANSWERED = "answered"
     """The server answered."""
@@ -86,37 +86,37 @@ class WireProgress(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class Attempt:
-    """One request that was made, or tried, for a call."""
+    """One attempt of a call: a request that was sent, or could not be."""
 
     number: int
-    """1 for the first."""
+    """1 for the first attempt."""
 
     progress: WireProgress
     status: int | None = None
-    """The HTTP status, where an answer came."""
+    """The HTTP status; None if no answer came."""
 
     error: str | None = None
-    """The error's type name, None for the attempt that succeeded."""
+    """The error's type name; None for the attempt that succeeded."""
 
     duration: float = 0.0
     """Seconds from its start to its end."""
 
     request_id: str | None = None
-    """The request or trace id that the answer named, for a support case."""
+    """The request id or trace id from the answer, to give to Peaka's support; None if missing."""
 
     delay: float | None = None
-    """Seconds waited after this attempt before the next; None where none followed."""
+    """Seconds waited before the next attempt; None if this was the last."""
 
     delay_source: str | None = None
-    """Where the delay came from: `backoff`, `retry-after`, `retry-after-ms`, `retry-after-date`."""
+    """The source of the delay: `backoff`, `retry-after`, `retry-after-ms` or `retry-after-date`."""
 
 
 class PeakaError(Exception):
-    """The root of all errors of this package.
+    """The base class of all errors of this package.
 
     Attributes:
-        operation: the operation's id, such as `connections.oauth2_callback`; None outside of a call.
-        attempts: the ledger, one `Attempt` for each request that was made or tried.
+        operation: the operation, such as `connections.oauth2_callback`; None outside of a call.
+        attempts: one `Attempt` for each request that was sent or could not be.
     """
 
     def __init__(self, message: str = "", *, operation: str | None = None, attempts: tuple[Attempt, ...] = ()) -> None:
@@ -137,14 +137,14 @@ class PeakaError(Exception):
 
 
 class ConfigurationError(PeakaError, ValueError):
-    """The client or the call was given something that cannot work. Nothing was sent."""
+    """An argument or a setting is invalid or missing. Nothing was sent."""
 
 
 class TransportError(PeakaError):
     """No usable answer came.
 
     Attributes:
-        progress: whether the request left. With `NOT_SENT` the server cannot have acted.
+        progress: whether the request was sent. If it is `NOT_SENT`, the server cannot have acted on it.
     """
 
     def __init__(
@@ -160,17 +160,17 @@ class TransportError(PeakaError):
 
 
 class ConnectError(TransportError):
-    """No connection could be made (DNS, refused, TLS, proxy). Nothing was sent."""
+    """No connection to the server (DNS, refused, TLS, proxy). Nothing was sent."""
 
 
 class PeakaTimeoutError(TransportError, TimeoutError):
     """A time limit passed.
 
     Attributes:
-        phase: what it was waiting for: `pool` (a free connection), `connect` (DNS, TCP, TLS),
+        phase: what the call was waiting for: `pool` (a free connection), `connect` (DNS, TCP, TLS),
             `response` (the answer's head), `body` (its body), `credential` (the `api_key` callable),
-            `rate-limit` (the pause that a 429 asked for) or `backoff` (the wait before another attempt).
-        retry_after: seconds after which the server asked to be called again, where it did.
+            `rate-limit` (the pause after an HTTP 429) or `backoff` (the wait before another attempt).
+        retry_after: seconds that the server asked to wait before the next call; None if it did not.
     """
 
     def __init__(
@@ -191,19 +191,19 @@ class PeakaTimeoutError(TransportError, TimeoutError):
 class OutcomeUnknownError(TransportError):
     """The request was sent, no complete answer came, and sending it again could do harm.
 
-    The server may or may not have acted. Ask it (list or get what the call would have made) before calling again.
+    The server may or may not have acted on it. Before you call again, list or get what the call would have made.
     """
 
 
 class RedirectBlockedError(TransportError):
     """The server answered with a redirect that was not followed.
 
-    A redirect is not followed with a body, or to another origin: it would hand the request, and what it carries,
-    to somebody else.
+    A redirect of a request with a body, or to another origin, is not followed: the request and its secrets would go to
+    another server.
 
     Attributes:
         status: the HTTP status of the redirect.
-        location: the scheme, host and path that it named, without its query.
+        location: the redirect's target, without its query.
     """
 
     def __init__(
@@ -227,12 +227,12 @@ class APIError(PeakaError):
     Attributes:
         status: the HTTP status.
         error: the service's name for the error, such as `INVALID_CONNECTION_ID`.
-        error_code: its code, an int or a str, whichever it sent.
-        message: its text, with anything that the call sent in confidence replaced by `[redacted]`.
-        headers: the answer's headers, names in lower case, without cookies.
-        body: the answer's body as it came. It can echo what was sent; it is neither shown nor pickled
-            (a copy or a pickle holds it with the confidential parts replaced).
-        retry_after: seconds after which the server asked to be called again, where it did.
+        error_code: the service's code for the error, an int or a str.
+        message: the service's text; secrets that the call sent are replaced by `[redacted]`.
+        headers: the answer's headers without cookies; names are in lower case.
+        body: the answer's body. It can repeat what was sent, so it is not shown; copies and pickles hold it with the
+            secrets replaced.
+        retry_after: seconds that the server asked to wait before the next call; None if it did not.
     """
 
     def __init__(
@@ -281,7 +281,7 @@ class APIError(PeakaError):
 
 
 class BadRequestError(APIError):
-    """400 or 422: the service does not accept the request as it is."""
+    """400 or 422: the service does not accept the request."""
 
 
 class AuthenticationError(APIError):
@@ -289,15 +289,15 @@ class AuthenticationError(APIError):
 
 
 class PermissionDeniedError(APIError):
-    """403: the key may not do this. 20 operations want a Partner key."""
+    """403: the key may not do this. 20 operations need a Partner key."""
 
 
 class NotFoundError(APIError):
-    """404, or a 400 by which the service means that something does not exist."""
+    """404, or a 400 that means that something does not exist."""
 
 
 class ConflictError(APIError):
-    """409: the state on the server stands against it."""
+    """409: the request conflicts with the state on the server."""
 
 
 class RateLimitError(APIError):
@@ -309,15 +309,15 @@ class ServerError(APIError):
 
 
 class DecodeError(PeakaError):
-    """The call succeeded (2xx) and its answer is not what it should be.
+    """The call succeeded (2xx), but its answer is invalid or not of the documented form.
 
-    The work was done: do not repeat a call that creates something.
+    The service did the work: do not repeat a call that creates something.
 
     Attributes:
         status: the HTTP status.
-        path: where in the answer, such as `$.files[0].bytes`; `$` for the whole.
-        headers: the answer's headers, names in lower case, without cookies.
-        body: the answer's body as it came; neither shown nor pickled, since an answer can hold a secret.
+        path: the place in the answer, such as `$.files[0].bytes`; `$` is the whole answer.
+        headers: the answer's headers without cookies; names are in lower case.
+        body: the answer's body. It can hold a secret, so it is neither shown nor pickled.
     """
 
     def __init__(
@@ -342,22 +342,22 @@ class DecodeError(PeakaError):
 
 
 class WaitError(PeakaError):
-    """Long-running work did not come to a good end."""
+    """Work in the background did not succeed, or the wait for it ended."""
 
 
 class WaitTimeoutError(WaitError, TimeoutError):
-    """The deadline passed before the work ended. The work itself goes on."""
+    """The deadline passed before the work ended. The work goes on."""
 
 
 class WaitStalledError(WaitError):
-    """The work shows no progress for longer than allowed. It may still be running."""
+    """The work has shown no progress for too long. It may still be running."""
 
 
 class WorkFailedError(WaitError):
-    """The service says that the work failed, was cancelled or expired; the message is the service's own.
+    """The service says that the work failed, was cancelled or has expired. The message is the service's.
 
     Attributes:
-        state: the end state, in upper case.
+        state: the final state, in upper case.
     """
 
     def __init__(
@@ -377,12 +377,12 @@ class OAuth2Error(PeakaError):
 
 
 class AuthorizationDenied(OAuth2Error):
-    """The provider's redirect carried an error in place of a code (RFC 6749, section 4.1.2.1).
+    """The provider's redirect carried an error instead of a code (RFC 6749, section 4.1.2.1).
 
     Attributes:
         error: the provider's error code, such as `access_denied`.
-        description: its human-readable text, where it sent one.
-        uri: a page about the error, where it named one.
+        description: the provider's text; None if missing.
+        uri: a page about the error; None if missing.
     """
 
     def __init__(
@@ -402,7 +402,7 @@ class AuthorizationDenied(OAuth2Error):
 
 
 class InvalidRedirect(OAuth2Error, ValueError):
-    """What was given as the redirect is empty, too large or malformed. Nothing was sent."""
+    """The redirect is empty, too large or malformed. Nothing was sent."""
 
 
 class StateMismatch(OAuth2Error):

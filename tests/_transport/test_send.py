@@ -786,8 +786,8 @@ async def test_a_thousand_calls_through_faults_each_end_once(server):
 
 
 async def test_an_unsafe_address_is_refused():
-    """The key does not travel in the clear, unless that is asked for."""
-    with pytest.raises(ConfigurationError, match="in the clear"):
+    """The key is not sent unencrypted, unless the caller allows it."""
+    with pytest.raises(ConfigurationError, match="unencrypted"):
         PeakaClient(KEY, base_url="http://peaka.example/api/v1")
     assert "peaka.example" in repr(PeakaClient(KEY, base_url="http://peaka.example/api/v1", allow_http=True))
 
