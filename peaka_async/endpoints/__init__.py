@@ -1,1 +1,1 @@
-"""The endpoint groups: each method describes one call and hands it on."""
+"""The endpoint groups: each method describes one call and passes it to the sender."""

@@ -1,15 +1,15 @@
-"""What every group of endpoints shares."""
+"""The base class of the endpoint groups."""
 
 from __future__ import annotations
 
 from peaka_async._request import Sender
 
 List = list
-"""`list` in the annotations of groups, whose method of that name hides the builtin."""
+"""The builtin `list`, for annotations in groups that have a method `list`."""
 
 
 class Group:
-    """A group of operations: each method describes one call and hands it to the sender."""
+    """A group of operations: each method describes one call and passes it to the sender."""
 
     __slots__ = ("_send", "_stream")
 

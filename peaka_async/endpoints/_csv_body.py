@@ -1,4 +1,4 @@
-"""A CSV file as the body of an import: checked at its head, then sent piece by piece."""
+"""A CSV file as the body of an import: its header line is checked, then the file is sent piece by piece."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def _pieces(file: CsvFile) -> AsyncIterator[bytes]:
-    """The file from where it stands now."""
+    """The pieces of the file; an open file is read from its current position."""
     if isinstance(file, bytes):
         return _of_bytes(file)
     if isinstance(file, str | os.PathLike):
@@ -53,13 +53,13 @@ async def _of_open(file: BinaryIO) -> AsyncIterator[bytes]:
 
 
 async def csv_content(file: CsvFile, request: CsvImportRequest, *, operation: str) -> Content:
-    """The multipart body of an import.
+    """Make the multipart body of an import.
 
-    The file is read to the end of its header line, to check the mapping, and the rest while it is sent.
+    To check the mapping, the file is read up to the end of its header line. The rest is read while it is sent.
 
     Raises:
-        ConfigurationError: the file cannot be read, is empty, or lacks a column that is mapped: the service would
-            import NULLs and say that all went well.
+        ConfigurationError: the file cannot be read, is empty, or lacks a mapped column. The service would import NULLs
+            for it and report success.
     """
     head = b""
     problem = None
@@ -106,7 +106,7 @@ def _configuration(request: CsvImportRequest) -> bytes:
 
 
 def _frame(boundary: str, request: bytes) -> tuple[bytes, bytes]:
-    """What stands before the file's bytes, and after them."""
+    """The parts of the multipart body before and after the file's bytes."""
     before = (
         f'--{boundary}\r\nContent-Disposition: form-data; name="request"\r\nContent-Type: application/json\r\n\r\n'
     ).encode()
@@ -119,7 +119,7 @@ def _frame(boundary: str, request: bytes) -> tuple[bytes, bytes]:
 
 
 def _mismatch(head: bytes, request: CsvImportRequest) -> str | None:
-    """Why the file does not fit the mapping; None where it does."""
+    """The reason why the file does not fit the mapping; None if it fits."""
     if not head.strip():
         return "the file is empty"
     try:
@@ -133,5 +133,5 @@ def _mismatch(head: bytes, request: CsvImportRequest) -> str | None:
         return f"the file has no column {', '.join(missing)}; its header has {', '.join(first[:_SHOWN_COLUMNS])}"
     indexes = [mapping.csv_column_index for mapping in request.mappings if mapping.csv_column_index is not None]
     if indexes and max(indexes) >= len(first):
-        return f"the file has {len(first)} columns, and the mapping asks for the one at index {max(indexes)}"
+        return f"the file has {len(first)} columns, but the mapping names a column at index {max(indexes)}"
     return None

@@ -1,4 +1,4 @@
-"""`warnings.deprecated` (PEP 702), which Python has from 3.13 on."""
+"""`warnings.deprecated` (PEP 702), which is part of Python since 3.13."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads of exported files: resumed after a cut, and asked for anew when a link has expired."""
+"""Downloads of exported files: resumed if the connection breaks, with a new link if the old one has expired."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Stream = Callable[[Request[bytes]], Awaitable[Streamed]]
 
 @final
 class Download:
-    """A file of an export: iterate it for its pieces, or save it.
+    """A file of an export: iterate over its pieces, or save it.
 
     ```python
     async with peaka.exports.download("mtKDhe1U", export_id, "part-0.csv") as download:
@@ -36,8 +36,8 @@ class Download:
             ...
     ```
 
-    A cut connection is resumed where it broke, and an expired link is replaced by a fresh one. The file comes from
-    another host, which is sent neither the API key nor the trace context.
+    If the connection breaks, the download resumes at the same place. If the link expires, a new one is fetched. The
+    file comes from another host; the API key and the trace context are not sent to it.
     """
 
     def __init__(self, stream: Stream, refresh: Refresh, *, decompress: bool) -> None:
@@ -48,10 +48,10 @@ class Download:
         return self._pieces
 
     async def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the file. It appears under its name when it is complete, and not before.
+        """Save the file. It appears under its name only when it is complete.
 
         Raises:
-            PeakaError: the download failed for good; nothing is left behind.
+            PeakaError: the download failed after several attempts; no partial file is left.
             OSError: the file cannot be written.
         """
         target = Path(path)
@@ -70,7 +70,7 @@ class Download:
         return target
 
     async def aclose(self) -> None:
-        """Close the connection. More than once is fine."""
+        """Close the connection. A second call does nothing."""
         await self._pieces.aclose()
 
     async def __aenter__(self) -> Self:
@@ -109,7 +109,7 @@ class Download:
 
 def _request(file: ExportFile, done: int, tag: str) -> Request[bytes]:
     if not file.url or not file.url.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
-        msg = "the export has no https:// link to this file. Only the user who began an export can download it."
+        msg = "the export has no https:// link to this file. Only the user who started an export can download it."
         raise DecodeError(msg, operation=_OPERATION)
     headers = {}
     if done:
@@ -120,7 +120,7 @@ def _request(file: ExportFile, done: int, tag: str) -> Request[bytes]:
 
 
 def _whole_size(answer: Streamed, done: int) -> int | None:
-    """How large the whole file is, by the answer's head; None where it does not say."""
+    """The size of the whole file, from the answer's headers; None if they do not say."""
     length = answer.headers.get("Content-Length")
     if length is None or not length.isdecimal():
         return None
@@ -128,10 +128,10 @@ def _whole_size(answer: Streamed, done: int) -> int | None:
 
 
 async def _from(answer: Streamed, done: int) -> AsyncIterator[bytes]:
-    """The pieces of the answer that lie beyond what is there; a server may send the file from its start again."""
+    """The pieces after the first `done` bytes of the file; a server may send the file from its start again."""
     skip = 0 if answer.status == _PARTIAL else done
     if answer.status == _PARTIAL and not answer.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
-        msg = "the file's host sent another range than it was asked for."
+        msg = "the file's host sent a different range than the client asked for."
         raise DecodeError(msg, operation=_OPERATION)
     async for piece in answer:
         if len(piece) > skip:
@@ -144,12 +144,12 @@ def _may_resume(failure: PeakaError | None) -> bool:
 
 
 def _short(done: int, size: int | None) -> TransportError:
-    msg = f"the file ended after {done} of {size} bytes, again and again."
+    msg = f"the file ended after {done} of {size} bytes, {_MAX_FAILURES} times in a row."
     return TransportError(msg, operation=_OPERATION, progress=WireProgress.MAYBE_SENT)
 
 
 async def _inflated(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """The content of a gzip file, which can have several members."""
+    """Decompress a gzip file, which can have several members."""
     inflater = zlib.decompressobj(_GZIP)
     try:
         async for piece in pieces:
@@ -172,15 +172,15 @@ async def _inflated(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes
 
 
 def file_named(files: list[ExportFile] | None, name: str | None) -> ExportFile:
-    """The file of that name; the only one where no name is given.
+    """The file with that name; without a name, the only file.
 
     Raises:
-        ConfigurationError: there is none, or several and no name.
+        ConfigurationError: no file has the name, or the name is missing and there are several files.
     """
     names = [file.name for file in files or ()]
     found = [file for file in files or () if name is None or file.name == name]
     if len(found) == 1:
         return found[0]
-    shown = ", ".join(map(str, names)) or "none; it has to have succeeded, and be your own"
-    msg = f"{'give the name of one of' if found else 'there is no such file among'} the export's files: {shown}."
+    shown = ", ".join(map(str, names)) or "none. Only the user who started an export sees them, once it has succeeded"
+    msg = f"{'pass the name of one of' if found else 'there is no such file among'} the export's files: {shown}."
     raise ConfigurationError(msg, operation=_OPERATION)

@@ -1,4 +1,4 @@
-"""Server-sent events by the WHATWG rules; no I/O of its own.
+"""Parsing of server-sent events, as the WHATWG specifies them. No I/O.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 """
@@ -19,7 +19,7 @@ _MAX_EVENT_CHARS = 16 * 1024 * 1024
 
 @final
 class EventParser:
-    """Makes events of text in pieces, wherever the pieces are cut."""
+    """Parses events from pieces of a stream, which may be cut anywhere."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -32,7 +32,7 @@ class EventParser:
         self._id = ""
 
     def feed(self, piece: bytes) -> list[ChatEvent]:
-        """The events that the piece completes. An event that the stream's end cuts off is none.
+        """Return the events that this piece completes. An incomplete event at the end of the stream is dropped.
 
         Raises:
             DecodeError: an event is larger than 16 Mi characters.
@@ -43,7 +43,7 @@ class EventParser:
             text = text.removeprefix("\ufeff")
         ends_with_cr = text.endswith("\r") if text else self._after_cr
         if self._after_cr:
-            # The CR at the end of the piece before was the first half of this CRLF, or a line's end of its own.
+            # The CR at the end of the previous piece ended a line; an LF after it belongs to the same line end.
             text = text.removeprefix("\n")
         self._after_cr = ends_with_cr
         *lines, self._text = (self._text + text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
@@ -64,7 +64,7 @@ class EventParser:
             self._event = value
         elif name == "id" and "\0" not in value:
             self._id = value
-        # What begins with a colon is a comment, a heartbeat perhaps; `retry` is for those who reconnect.
+        # A line that begins with a colon is a comment or a heartbeat. `retry` is for clients that reconnect.
         return None
 
     def _dispatch(self) -> ChatEvent | None:
@@ -75,7 +75,7 @@ class EventParser:
 
 @final
 class EventStream:
-    """The events of a chat, while they come.
+    """The events of a chat, as they arrive.
 
     ```python
     async with peaka.agent.chat_stream("mtKDhe1U", message) as events:
@@ -83,8 +83,8 @@ class EventStream:
             ...
     ```
 
-    The message is sent when the iteration begins, once; a stream that breaks is not begun again. Leaving the context
-    closes the connection.
+    The message is sent once, when the iteration begins. If the stream breaks, the message is not sent again. Leaving
+    the context closes the connection.
     """
 
     def __init__(self, begin: Callable[[], Awaitable[Streamed]]) -> None:
@@ -105,7 +105,7 @@ class EventStream:
             await stream.aclose()
 
     async def aclose(self) -> None:
-        """Close the connection. More than once is fine."""
+        """Close the connection. A second call does nothing."""
         await self._events.aclose()
 
     async def __aenter__(self) -> Self:

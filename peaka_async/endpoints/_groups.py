@@ -1,4 +1,4 @@
-"""The groups of endpoints as attributes of the client."""
+"""The endpoint groups as attributes of the client."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Groups:
-    """One attribute for each group; its module, which has the attribute's name, is imported at its first use."""
+    """One attribute per group. The module of the same name is imported when the attribute is first used."""
 
     agent: Agent
     """The chats of a project with the AI agent."""
@@ -44,10 +44,10 @@ class Groups:
     """The caches of a project."""
 
     catalogs: Catalogs
-    """The catalogs of a project, and the search through them."""
+    """The catalogs of a project, and search in them."""
 
     connections: Connections
-    """The connections of a project: authenticated links to a customer's data sources."""
+    """The connections of a project: authenticated links to customers' data sources."""
 
     deprecated_projects: DeprecatedProjects
     """The projects of the default workspace; use `projects` instead."""
@@ -56,7 +56,7 @@ class Groups:
     """The sessions of the embedded interface."""
 
     exports: Exports
-    """The exports of a project: queries and tables written to files."""
+    """The exports of a project: results of queries and tables as files."""
 
     internal_tables: InternalTables
     """The internal tables of a project."""
@@ -68,7 +68,7 @@ class Groups:
     """The metadata of a project."""
 
     organizations: Organizations
-    """The organizations that the key reaches."""
+    """The organizations that the key can access."""
 
     parametric_tables: ParametricTables
     """The parametric tables of a catalog."""
@@ -77,7 +77,7 @@ class Groups:
     """The projects of a workspace."""
 
     queries: Queries
-    """The saved queries of a project, and the execution of SQL."""
+    """The saved queries of a project, and the execution of queries."""
 
     query_folders: QueryFolders
     """The query folders of a project."""
@@ -86,10 +86,10 @@ class Groups:
     """The semantic catalogs of a project."""
 
     sql: Sql
-    """The translation of SQL."""
+    """Translation of SQL into other dialects."""
 
     supported_drivers: SupportedDrivers
-    """The connection strings for other tools; they hold the API key."""
+    """Connection strings for other tools. They hold the API key."""
 
     workspaces: Workspaces
     """The workspaces of an organization."""
@@ -97,7 +97,7 @@ class Groups:
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
 
-    if not TYPE_CHECKING:  # type checkers read the annotations above
+    if not TYPE_CHECKING:  # type checkers use the annotations above
 
         def __getattr__(self, name: str) -> Group:
             kind = GROUPS.get(name)

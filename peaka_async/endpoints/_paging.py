@@ -1,4 +1,4 @@
-"""Long lists, page by page; no I/O of its own."""
+"""Long lists, fetched page by page. No I/O."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class ResultPage(Generic[T_co]):
     """One page of a list.
 
     Attributes:
-        items: what is on it, in the service's order.
-        resume_token: continues the list after this page, also later and in another process; None on the last page.
+        items: the items on the page, in the service's order.
+        resume_token: continues the list after this page, even later and in another process; None on the last page.
     """
 
     items: tuple[T_co, ...]
@@ -35,10 +35,10 @@ class ResultPage(Generic[T_co]):
 
 @final
 class Pages(Generic[T_co]):
-    """A long list, fetched a page at a time while it is iterated.
+    """A long list that is fetched a page at a time during iteration.
 
-    `async for item in pages` gives the items, `async for page in pages.pages()` gives whole pages, each with the token
-    that continues after it. Nothing is sent before the iteration; each iteration begins anew.
+    `async for item in pages` gives the items. `async for page in pages.pages()` gives whole pages, each with the token
+    that continues after it. Nothing is sent before the iteration. Each iteration starts from the beginning.
     """
 
     __slots__ = ("_fetch", "_resume_token")
@@ -61,7 +61,7 @@ class Pages(Generic[T_co]):
         """Give the pages one by one.
 
         Raises:
-            DecodeError: the service names a page as its own successor: the list would never end.
+            DecodeError: the service gives a page as its own next page, so the list would never end.
         """
         token = self._resume_token
         while True:
@@ -70,18 +70,18 @@ class Pages(Generic[T_co]):
             if page.resume_token is None:
                 return
             if page.resume_token == token:
-                msg = "the service names a page as its own successor: the list would never end."
+                msg = "the service gives a page as its own next page, so the list would never end."
                 raise DecodeError(msg)
             token = page.resume_token
 
 
 def made_token(kind: str, position: object) -> str:
-    """A token that says what it counts, so that a list cannot be resumed with another list's token."""
+    """Make a token that names its kind of list, so that it cannot resume a list of another kind."""
     return f"{kind}:{position}"
 
 
 def read_token(kind: str, token: str | None) -> str | None:
-    """The position in a token; None where there is none, for the start of the list.
+    """The position in a token; None for the start of the list, if there is no token.
 
     Raises:
         ConfigurationError: the token was not made for this kind of list.
@@ -90,13 +90,13 @@ def read_token(kind: str, token: str | None) -> str | None:
         return None
     found, separator, position = token.partition(":")
     if found != kind or not separator or not position:
-        msg = f"the resume token is not one of this list: it must begin with {kind!r} and a colon. Nothing was sent."
+        msg = f"the resume token belongs to another list: it must begin with {kind!r} and a colon. Nothing was sent."
         raise ConfigurationError(msg)
     return position
 
 
 def read_offset(kind: str, token: str | None) -> int:
-    """The offset in a token; 0 where there is none.
+    """The offset in a token; 0 if there is no token.
 
     Raises:
         ConfigurationError: the token was not made for this kind of list.
@@ -105,6 +105,6 @@ def read_offset(kind: str, token: str | None) -> int:
     if position is None:
         return 0
     if not (position.isascii() and position.isdecimal()):
-        msg = f"the resume token is not one of this list: {kind!r} counts items. Nothing was sent."
+        msg = f"the resume token is invalid: {kind!r} must be followed by the number of items. Nothing was sent."
         raise ConfigurationError(msg)
     return int(position)

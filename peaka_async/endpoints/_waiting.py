@@ -1,4 +1,4 @@
-"""Waiting for work that the service does in the background, by polling it; no I/O of its own."""
+"""Wait for work that the service does in the background, by polling. No I/O."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Waiting:
     """How to wait for work that the service does in the background; times in seconds.
 
     Attributes:
-        timeout: how long to wait in all; None sets no limit.
-        stall: how long the work may show no progress; None sets no limit.
-        interval: between the first two polls; it grows by half each time.
+        timeout: the longest time to wait; None sets no limit.
+        stall: the longest time without progress; None sets no limit.
+        interval: the time between the first two polls. It grows by half after each poll.
         max_interval: the longest time between two polls.
     """
 
@@ -49,13 +49,13 @@ DEFAULT_WAITING = Waiting()
 @final
 @attrs.frozen(kw_only=True)
 class Polled:
-    """What one poll of the work showed.
+    """The state of the work, from one poll.
 
     Attributes:
-        state: in upper case, for messages.
-        ended: whether the work has ended well.
-        failure: the service's reason, if it ended badly.
-        progress: a value that differs from the one before if the work moved on.
+        state: the state in upper case, for messages.
+        ended: whether the work has succeeded.
+        failure: the service's reason if the work has failed.
+        progress: a value that changes when the work makes progress.
     """
 
     state: str
@@ -65,7 +65,7 @@ class Polled:
 
 
 def state_name(state: str | None) -> str:
-    """A state as messages show it."""
+    """The name of a state, for messages."""
     return str(state or "UNKNOWN").upper()
 
 
@@ -79,12 +79,12 @@ async def wait(
 ) -> T:
     """Poll until the work has ended, and return the last answer.
 
-    `poll` asks the service, and `read` says what its answer shows.
+    `poll` asks the service, and `read` reads the state of the work from its answer.
 
     Raises:
-        WorkFailedError: it ended badly.
-        WaitTimeoutError: it has not ended in time.
-        WaitStalledError: it has shown no progress for too long.
+        WorkFailedError: the work failed.
+        WaitTimeoutError: the work has not ended in time.
+        WaitStalledError: the work has shown no progress for too long.
     """
     started = changed = monotonic()
     interval, progress = waiting.interval, object()
@@ -106,13 +106,13 @@ async def wait(
         if waiting.stall is not None and now - changed >= waiting.stall:
             msg = f"the work is {polled.state} without progress for {now - changed:.0f} s. It may hang; cancel it."
             raise WaitStalledError(msg, operation=operation)
-        pause = interval * random.uniform(1 - _SPREAD, 1 + _SPREAD)  # noqa: S311 - it protects nothing
+        pause = interval * random.uniform(1 - _SPREAD, 1 + _SPREAD)  # noqa: S311 - not used for security
         await asyncio.sleep(min(pause, *_left(waiting, now - started, now - changed)))
         interval = min(interval * _BACKOFF, waiting.max_interval)
 
 
 def _left(waiting: Waiting, waited: float, still: float) -> tuple[float, float]:
-    """Seconds until the next limit, so that it is not overslept."""
+    """Seconds until each limit, so that the next sleep does not pass them."""
     timeout = waiting.max_interval if waiting.timeout is None else max(waiting.timeout - waited, 0.0)
     stall = waiting.max_interval if waiting.stall is None else max(waiting.stall - still, 0.0)
     return timeout, stall

@@ -154,7 +154,7 @@ async def test_a_wrong_range_is_refused(host, peaka):
 
     host.script(file(cut=1000), behave)
 
-    with pytest.raises(DecodeError, match="another range"):
+    with pytest.raises(DecodeError, match="different range"):
         await read(peaka)
 
 

@@ -68,7 +68,7 @@ async def test_a_page_that_names_itself_ends_in_an_error():
         return ResultPage((1,), "a:1")
 
     seen = []
-    with pytest.raises(DecodeError, match="own successor"):
+    with pytest.raises(DecodeError, match="own next page"):
         async for item in Pages(fetch):
             seen.append(item)  # noqa: PERF401 - what came before the error counts
     assert seen == [1, 1]
