@@ -100,9 +100,8 @@ class MaterializedQueries(Group):
         """
         before = await self.get_status(project_id, query_id)
         await self.refresh(project_id, query_id)
-        return await self.wait_for_refresh(
-            project_id, query_id, after=before.last_execution_start_time, waiting=waiting, on_progress=on_progress
-        )
+        read = functools.partial(read_next_refresh, after=before.last_execution_start_time)
+        return await self._wait(project_id, query_id, read, waiting, on_progress)
 
     async def wait_for_refresh(
         self,
@@ -123,20 +122,39 @@ class MaterializedQueries(Group):
             WaitTimeoutError: it has not ended in time; it goes on.
             WaitStalledError: it shows no progress.
         """
+        read = read_refresh if after is None else functools.partial(read_next_refresh, after=after)
+        return await self._wait(project_id, query_id, read, waiting, on_progress)
+
+    async def _wait(
+        self,
+        project_id: str,
+        query_id: str,
+        read: Callable[[MaterializedQueryStatusView], Polled],
+        waiting: Waiting,
+        on_progress: Callable[[MaterializedQueryStatusView], object] | None,
+    ) -> MaterializedQueryStatusView:
         return await wait(
             functools.partial(self.get_status, project_id, query_id),
-            functools.partial(read_refresh, after=after),
+            read,
             operation="materialized_queries.wait_for_refresh",
             waiting=waiting,
             on_progress=on_progress,
         )
 
 
-def read_refresh(status: MaterializedQueryStatusView, *, after: datetime | None) -> Polled:
-    """What a status shows of the refresh that follows the one begun at `after`."""
-    state = state_name(status.status)
-    if after is not None and status.last_execution_start_time == after:
+def read_next_refresh(status: MaterializedQueryStatusView, *, after: datetime | None) -> Polled:
+    """What a status shows of the refresh that follows the one begun at `after`.
+
+    A query that was never refreshed says COMPLETED too, without a start time.
+    """
+    if status.last_execution_start_time == after:
         return Polled(state="NOT BEGUN")
+    return read_refresh(status)
+
+
+def read_refresh(status: MaterializedQueryStatusView) -> Polled:
+    """What a status shows of the refresh that it is of."""
+    state = state_name(status.status)
     if status.status == MaterializedQueryState.COMPLETED:
         return Polled(state=state, ended=True, progress=state)
     if status.status in {MaterializedQueryState.FAILED, MaterializedQueryState.CANCELED}:
