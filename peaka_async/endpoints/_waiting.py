@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable
-from time import monotonic
 from typing import TypeVar, final
 
 import attrs
@@ -86,12 +86,13 @@ async def wait(
         WaitTimeoutError: the work has not ended in time.
         WaitStalledError: the work has shown no progress for too long.
     """
-    started = changed = monotonic()
+    clock = asyncio.get_running_loop().time
+    started = changed = clock()
     interval, progress = waiting.interval, object()
     while True:
         answer = await poll()
         polled = read(answer)
-        now = monotonic()
+        now = clock()
         if polled.progress != progress:
             progress, changed = polled.progress, now
             if on_progress is not None:
@@ -111,8 +112,8 @@ async def wait(
         interval = min(interval * _BACKOFF, waiting.max_interval)
 
 
-def _left(waiting: Waiting, waited: float, still: float) -> tuple[float, float]:
-    """Seconds until each limit, so that the next sleep does not pass them."""
-    timeout = waiting.max_interval if waiting.timeout is None else max(waiting.timeout - waited, 0.0)
-    stall = waiting.max_interval if waiting.stall is None else max(waiting.stall - still, 0.0)
-    return timeout, stall
+def _left(waiting: Waiting, waited: float, still: float) -> tuple[float, float, float]:
+    """Seconds that the next sleep may last: up to each limit, so that it does not pass them."""
+    timeout = math.inf if waiting.timeout is None else waiting.timeout - waited
+    stall = math.inf if waiting.stall is None else waiting.stall - still
+    return waiting.max_interval, timeout, stall

@@ -1,215 +1,354 @@
-"""Waiting for background work: by what the service shows, with limits, and never for another run's end."""
+"""Waiting for background work: the times of the polls, the limits, and what is raised. The clock is the test's."""
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime, timedelta
+import asyncio
+import random
+from datetime import UTC, datetime
 
 import pytest
-from scripted_server import ScriptedServer, answer
+from clock import Clock
+from recording_sender import RecordingSender
 
-from peaka_async import (
-    ConfigurationError,
-    PeakaClient,
-    RetryPolicy,
-    Waiting,
-    WaitStalledError,
-    WaitTimeoutError,
-    WorkFailedError,
-)
-from peaka_async.endpoints._waiting import Polled, wait
-from peaka_async.endpoints.metadata import RefreshReader
+from peaka_async import ConfigurationError, Waiting, WaitStalledError, WaitTimeoutError, WorkFailedError
+from peaka_async.endpoints._waiting import Polled, state_name, wait
+from peaka_async.endpoints.cache import Caches
+from peaka_async.endpoints.exports import Exports
+from peaka_async.endpoints.materialized_queries import MaterializedQueries
+from peaka_async.endpoints.metadata import Metadata
 from peaka_async.models import (
+    CacheExecutionInfo,
+    CacheExecutionProgress,
     CacheRun,
+    CacheState,
+    CacheStatus,
+    CacheTrigger,
+    ExportFile,
+    ExportJobCreated,
+    ExportJobResponse,
     ExportRequest,
     ExportStatus,
+    MaterializedQueryState,
+    MaterializedQueryStatusView,
     MetadataRefreshJobStatusResult,
     MetadataRefreshMetadataRequest,
+    RefreshStatus,
 )
 
-SWIFT = Waiting(timeout=2, stall=1, interval=0.002, max_interval=0.01)
+RUNNING = Polled(state="RUNNING")
+DONE = Polled(state="COMPLETED", ended=True)
 
 
 @pytest.fixture
-async def server():
-    async with ScriptedServer() as server:
-        yield server
+async def clock(monkeypatch):
+    """No pause is waited for."""
+    return Clock(monkeypatch, asyncio.get_running_loop())
 
 
-@pytest.fixture
-async def peaka(server):
-    async with PeakaClient("key", base_url=server.base_url, retry=RetryPolicy(attempts=1)) as peaka:
-        yield peaka
+@pytest.fixture(autouse=True)
+def spread(monkeypatch):
+    """Pauses are exactly as long as they are meant; what bounds their spread is recorded."""
+    bounds = []
+
+    def uniform(low, high):
+        bounds.append((round(low, 9), round(high, 9)))
+        return 1.0
+
+    monkeypatch.setattr(random, "uniform", uniform)
+    return bounds
 
 
-def answers(server, *bodies):
-    server.script(*(answer(200, body) for body in bodies))
+class Work:
+    """Shows what it is told to, poll by poll, the last for ever; remembers when it was polled."""
+
+    def __init__(self, clock, *shown):
+        self.times, self._clock, self._began, self._shown = [], clock, clock.now, shown
+
+    async def poll(self):
+        self.times.append(self._clock.now - self._began)
+        return self._shown[min(len(self.times), len(self._shown)) - 1]
+
+    async def wait(self, **options):
+        return await wait(self.poll, lambda shown: shown, operation="group.work", **options)
 
 
-def run(identity, status, **more):
-    return {"lastFullRefreshCacheExecution": {"id": identity, "status": status, **more}}
+async def test_polls_become_rarer(clock, spread):
+    """Each pause is half as long again as the one before, up to 15 seconds, and spread by a fifth."""
+    work = Work(clock, *[RUNNING] * 10, DONE)
+    found = await work.wait(waiting=Waiting())
+
+    pauses = [later - earlier for earlier, later in zip(work.times, work.times[1:], strict=False)]
+    assert found is DONE
+    assert pauses == pytest.approx([1, 1.5, 2.25, 3.375, 5.0625, 7.59375, 11.390625, 15, 15, 15])
+    assert set(spread) == {(0.8, 1.2)}
 
 
-async def test_a_refresh_is_not_taken_for_the_one_before(server, peaka):
-    """The old record stays for a while after the trigger, with its end state; it counts for nothing."""
-    answers(
-        server,
-        run("old", "COMPLETED"),
-        {"status": "OK"},
-        run("old", "COMPLETED"),
-        run("new", "RUNNING"),
-        run("new", "COMPLETED"),
-    )
-    status = await peaka.cache.run_full_refresh("p", "c", waiting=SWIFT)
+async def test_the_spread_lengthens_and_shortens_a_pause(clock, monkeypatch):
+    """It is a factor; no pause is longer than the longest."""
+    work = Work(clock, *[RUNNING] * 3, DONE)
+    monkeypatch.setattr(random, "uniform", lambda *_: 1.2)
+    await work.wait(waiting=Waiting(interval=2, max_interval=3.3))
 
-    assert status.last_full_refresh_cache_execution.id == "new"
-    assert [seen.method for seen in server.requests] == ["GET", "POST", "GET", "GET", "GET"]
+    assert work.times == pytest.approx([0, 2.4, 2.4 + 3.3, 2.4 + 3.3 + 3.3])
 
 
-async def test_the_two_runs_of_a_cache_are_apart(server, peaka):
-    """The end of a full refresh is none of the incremental update's."""
-    full = run("f", "COMPLETED")
-    answers(
-        server,
-        full,
-        {},
-        {**full, "lastIncrementalCacheExecution": {"id": "i", "status": "RUNNING"}},
-        {**full, "lastIncrementalCacheExecution": {"id": "i", "status": "COMPLETED"}},
-    )
-    status = await peaka.cache.run_incremental_update("p", "c", waiting=SWIFT)
+@pytest.mark.parametrize("limits", [{"timeout": None}, {"stall": None}, {"timeout": None, "stall": None}])
+async def test_without_a_limit_it_goes_on(clock, limits):
+    """The other limit still holds."""
+    steps = [Polled(state="RUNNING", progress=number) for number in range(400)]
+    work = Work(clock, *steps, DONE)
+    wide = {"timeout": 10_000, "stall": 100, **limits}
 
-    assert status.last_incremental_cache_execution.id == "i"
-    assert server.requests[1].target.endswith("/cache/c/incrementalUpdate")
+    assert await work.wait(waiting=Waiting(interval=10, **wide)) is DONE
+    assert work.times[-1] > 3600
 
 
-@pytest.mark.parametrize("state", ["CANCELLED", "CANCELED", "cancelled", "FAILED", "DELETED"])
-async def test_a_bad_end_has_the_services_reason(server, peaka, state):
-    """Both spellings of cancelled, and the text that the service gives."""
-    answers(server, run("r", state, error={"message": "source is gone"}))
+async def test_the_longest_pause_holds_from_the_first(clock):
+    """Also if the interval is longer."""
+    work = Work(clock, RUNNING, RUNNING, DONE)
+    await work.wait(waiting=Waiting(interval=60, max_interval=10))
 
-    with pytest.raises(WorkFailedError, match="source is gone") as raised:
-        await peaka.cache.wait_for_run("p", "c", CacheRun.FULL_REFRESH, waiting=SWIFT)
-    assert raised.value.state == "CANCELLED" if state.lower().startswith("cancel") else state
+    assert work.times == pytest.approx([0, 10, 20])
 
 
-async def test_a_run_that_hangs_is_told(server, peaka):
-    """RUNNING without any progress is an error of its own, and leaves the work alone."""
-    at = "2026-01-01T00:00:00Z"
-    answers(server, *[run("r", "RUNNING", createdAt=at, updatedAt=at)] * 100)
+async def test_the_time_is_up(clock):
+    """The last poll is at the limit itself, and the error says what goes on."""
+    work = Work(clock, RUNNING)
+    with pytest.raises(WaitTimeoutError) as raised:
+        await work.wait(waiting=Waiting(timeout=10, stall=None, interval=4, max_interval=100))
 
-    with pytest.raises(WaitStalledError, match="RUNNING without progress"):
-        await peaka.cache.wait_for_run(
-            "p", "c", CacheRun.FULL_REFRESH, waiting=Waiting(timeout=5, stall=0.05, interval=0.002, max_interval=0.01)
-        )
-    assert {seen.method for seen in server.requests} == {"GET"}
+    assert work.times == pytest.approx([0, 4, 10])
+    assert str(raised.value).startswith("group.work: the work is RUNNING after 10 s. It goes on")
+    assert raised.value.operation == "group.work"
 
 
-async def test_a_run_that_goes_on_does_not_stall(server, peaka):
-    """Progress, seen in its counters, puts the stall off; each change is reported."""
-    steps = [run("r", "RUNNING", progress={"numberOfCachedRecords": number}) for number in range(20)]
-    answers(server, *steps, run("r", "COMPLETED"))
+async def test_work_that_hangs_is_told(clock):
+    """The limit counts from the last progress; the last poll is at the limit itself."""
+    work = Work(clock, RUNNING, Polled(state="RUNNING", progress=1))
+    with pytest.raises(WaitStalledError) as raised:
+        await work.wait(waiting=Waiting(timeout=None, stall=7, interval=4, max_interval=100))
+
+    assert work.times == pytest.approx([0, 4, 10, 11])
+    assert str(raised.value).startswith("group.work: the work is RUNNING without progress for 7 s. It may hang")
+    assert raised.value.operation == "group.work"
+
+
+async def test_each_change_is_reported_once(clock):
+    """What was shown before is not; the end is, if it is a change."""
+    shown = [Polled(state="RUNNING", progress=each) for each in (1, 1, 2, 2, 1)]
     heard = []
-    waiting = Waiting(timeout=5, stall=0.1, interval=0.02, max_interval=0.02)
-    started = time.monotonic()
-    await peaka.cache.wait_for_run("p", "c", CacheRun.FULL_REFRESH, waiting=waiting, on_progress=heard.append)
+    await Work(clock, *shown, DONE).wait(waiting=Waiting(), on_progress=heard.append)
 
-    assert time.monotonic() - started > 0.1
-    assert len(heard) == 21
+    assert [each.progress for each in heard] == [1, 2, 1, None]
 
 
-async def test_an_export_from_the_trigger_to_its_files(server, peaka):
-    """Begin and wait; what comes back has the files."""
-    answers(
-        server,
-        {"id": "e", "status": "PENDING"},
-        {"id": "e", "status": "RUNNING"},
-        {"id": "e", "status": "SUCCEEDED", "files": [{"name": "a.csv"}]},
-    )
-    job = await peaka.exports.run_query("p", "q", ExportRequest(), waiting=SWIFT)
-
-    assert (job.status, job.files[0].name) == (ExportStatus.SUCCEEDED, "a.csv")
-
-
-@pytest.mark.parametrize("state", ["FAILED", "CANCELLED", "EXPIRED"])
-async def test_an_export_that_fails(server, peaka, state):
-    """An empty source, for one, produces no files."""
-    answers(server, {"id": "e"}, {"id": "e", "status": state, "error": "produced no files"})
-
-    with pytest.raises(WorkFailedError, match="produced no files") as raised:
-        await peaka.exports.run_table("p", "c", "s", "t", ExportRequest(), waiting=SWIFT)
-    assert (raised.value.state, raised.value.operation) == (state, "exports.wait")
-
-
-async def test_a_materialized_query(server, peaka):
-    """It shows its last end state until the refresh has begun: the start time tells them apart."""
-    before, after = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
-    answers(
-        server,
-        {"status": "COMPLETED", "lastExecutionStartTime": before},
-        {},
-        {"status": "COMPLETED", "lastExecutionStartTime": before},
-        {"status": "RUNNING", "lastExecutionStartTime": after},
-        {"status": "COMPLETED", "lastExecutionStartTime": after},
-    )
-    status = await peaka.materialized_queries.run_refresh("p", "q", waiting=SWIFT)
-
-    assert status.last_execution_start_time == datetime(2026, 1, 2, tzinfo=UTC)
-    assert len(server.requests) == 5
-
-
-async def test_a_metadata_refresh(server, peaka):
-    """Its state does not say of which refresh it is: an old one is not taken for the end at once."""
-    states = ["completed", "not-active", "active", "completed"]
-    answers(server, {}, *({"status": state} for state in states))
-    result = await peaka.metadata.run_refresh("p", MetadataRefreshMetadataRequest(catalog_id="c"), waiting=SWIFT)
-
-    assert result.status == "COMPLETED"
-    assert len(server.requests) == 5
-
-
-@pytest.mark.parametrize(
-    ("states", "verdict"),
-    [
-        (["completed"] * 4, (False, None)),
-        (["completed"] * 5, (True, None)),
-        (["failed"] * 4, (False, None)),
-        (["failed"] * 5, (False, "the refresh is FAILED")),
-        (["active", "failed"], (False, "the refresh is FAILED")),
-        (["waiting", "completed"], (True, None)),
-        (["active", "stuck"], (False, "the refresh is STUCK")),
-        (["paused"] * 9, (False, None)),
-    ],
-)
-def test_which_state_of_a_metadata_refresh_counts(states, verdict):
-    """One that follows on work that was seen, or that stays."""
-    judge = RefreshReader()
-    looks = [judge.read(MetadataRefreshJobStatusResult(status)) for status in map(read_status, states)]
-
-    assert (looks[-1].ended, looks[-1].failure) == verdict
-
-
-def read_status(text):
-    from peaka_async._codec import decode  # noqa: PLC0415 - as the service's answer is read
-
-    return decode(b'{"status":"%s"}' % text.encode(), MetadataRefreshJobStatusResult).status
-
-
-async def test_the_time_is_up():
-    """The limit is kept to, also where the next look would lie beyond it."""
-    started = time.monotonic()
-
-    async def read():
-        return None
-
-    with pytest.raises(WaitTimeoutError, match="It goes on"):
-        await wait(
-            read, lambda _: Polled(state="RUNNING"), operation="x", waiting=Waiting(timeout=0.1, stall=None, interval=5)
+async def test_a_bad_end(clock):
+    """With the reason, the state and the operation; what showed it is reported before."""
+    heard = []
+    with pytest.raises(WorkFailedError, match="source is gone") as raised:
+        await Work(clock, RUNNING, Polled(state="FAILED", failure="source is gone", progress=1)).wait(
+            waiting=Waiting(), on_progress=heard.append
         )
-    assert timedelta(seconds=0.1) <= timedelta(seconds=time.monotonic() - started) < timedelta(seconds=2)
+
+    assert (raised.value.state, raised.value.operation) == ("FAILED", "group.work")
+    assert [each.state for each in heard] == ["RUNNING", "FAILED"]
+
+
+async def test_a_bad_end_at_the_limit_is_a_bad_end(clock):
+    """Neither limit hides what came of the work."""
+    work = Work(clock, RUNNING, Polled(state="FAILED", failure="no"))
+    with pytest.raises(WorkFailedError):
+        await work.wait(waiting=Waiting(timeout=1, stall=1))
+    assert await Work(clock, RUNNING, DONE).wait(waiting=Waiting(timeout=1, stall=1)) is DONE
+
+
+def test_the_limits_unless_told_otherwise():
+    """An hour in all, a quarter of an hour without progress; polls from one to fifteen seconds."""
+    assert Waiting() == Waiting(timeout=3600, stall=900, interval=1, max_interval=15)
 
 
 @pytest.mark.parametrize("name", ["timeout", "stall", "interval", "max_interval"])
-def test_limits_that_cannot_be(name):
-    """They are refused when they are given."""
-    with pytest.raises(ConfigurationError, match=name):
-        Waiting(**{name: 0})
+@pytest.mark.parametrize("value", [0, -1, float("nan")])
+def test_limits_that_cannot_be(name, value):
+    """They are refused when they are given; a part of a second can be."""
+    with pytest.raises(ConfigurationError, match=f"Waiting: {name} must be more than 0"):
+        Waiting(**{name: value})
+    assert getattr(Waiting(**{name: 0.5}), name) == 0.5
+
+
+def test_the_name_of_a_state():
+    """In upper case, whatever the service writes."""
+    assert [state_name(each) for each in ("active", CacheState.FAILED, None, "")] == [
+        "ACTIVE",
+        "FAILED",
+        "UNKNOWN",
+        "UNKNOWN",
+    ]
+
+
+# ── The flows of the groups ──────────────────────────────────────────────────────────────────────────────────────────
+
+PATIENT = Waiting(interval=3, max_interval=3)
+
+
+def run(identity, status, **more):
+    return CacheExecutionInfo(id=identity, status=status, **more)
+
+
+def targets(sender):
+    return [(request.method, request.target()) for request in sender.requests]
+
+
+async def test_a_refresh_is_not_taken_for_the_one_before(clock):
+    """The old record stays for a while after the trigger, with its end state; it counts for nothing."""
+    old = CacheStatus(last_full_refresh_cache_execution=run("old", CacheState.COMPLETED))
+    new = CacheStatus(last_full_refresh_cache_execution=run("new", CacheState.COMPLETED))
+    busy = CacheStatus(last_full_refresh_cache_execution=run("new", CacheState.RUNNING))
+    sender = RecordingSender(old, CacheTrigger(), old, busy, new)
+    heard = []
+    began = clock.now
+    found = await Caches(sender).run_full_refresh("p", "k", waiting=PATIENT, on_progress=heard.append)
+
+    read = ("GET", "/data/projects/p/cache/k/status?excludeLogs=true")
+    assert found is new
+    assert heard == [old, busy, new]
+    assert targets(sender) == [read, ("POST", "/data/projects/p/cache/k/fullRefreshUpdate"), read, read, read]
+    assert clock.now - began == pytest.approx(6)
+
+
+async def test_the_two_runs_of_a_cache_are_apart(clock):
+    """The end of a full refresh is none of the incremental update's."""
+    full = run("f", CacheState.COMPLETED)
+    before = CacheStatus(last_full_refresh_cache_execution=full)
+    busy = CacheStatus(None, None, None, None, None, run("i", CacheState.RUNNING), full)
+    done = CacheStatus(None, None, None, None, None, run("i", CacheState.COMPLETED), full)
+    sender = RecordingSender(before, CacheTrigger(), before, busy, done)
+    heard = []
+    began = clock.now
+    found = await Caches(sender).run_incremental_update("p", "k", waiting=PATIENT, on_progress=heard.append)
+
+    assert found is done
+    assert heard == [before, busy, done]
+    assert targets(sender)[1] == ("POST", "/data/projects/p/cache/k/incrementalUpdate")
+    assert (len(sender.requests), clock.now - began) == (5, pytest.approx(6))
+
+
+@pytest.mark.parametrize("kind", CacheRun)
+async def test_a_run_of_a_cache_that_fails(clock, kind):
+    """Waited for without its trigger: the record that is there counts."""
+    gone = run("r", CacheState.FAILED, error={"message": "source is gone"})
+    status = CacheStatus(last_full_refresh_cache_execution=gone, last_incremental_cache_execution=gone)
+    with pytest.raises(WorkFailedError, match="source is gone") as raised:
+        await Caches(RecordingSender(status)).wait_for_run("p", "k", kind)
+    assert (raised.value.state, raised.value.operation) == ("FAILED", "cache.wait_for_run")
+
+
+async def test_a_run_that_counts_rows_does_not_stall(clock):
+    """Progress, seen in its counters, puts the stall off; each change is reported."""
+    steps = [
+        CacheStatus(
+            last_full_refresh_cache_execution=run(
+                "r", CacheState.RUNNING, progress=CacheExecutionProgress(number_of_cached_records=number)
+            )
+        )
+        for number in range(20)
+    ]
+    done = CacheStatus(last_full_refresh_cache_execution=run("r", CacheState.COMPLETED))
+    heard = []
+    waiting = Waiting(timeout=100, stall=5, interval=4, max_interval=4)
+    caches = Caches(RecordingSender(*steps, done))
+    found = await caches.wait_for_run("p", "k", CacheRun.FULL_REFRESH, waiting=waiting, on_progress=heard.append)
+
+    assert (found, heard) == (done, [*steps, done])
+
+
+async def test_exports_from_the_trigger_to_their_files(clock):
+    """Begin and wait; what comes back has the files."""
+    steps = [
+        ExportJobResponse("e", ExportStatus.PENDING),
+        ExportJobResponse("e", ExportStatus.SUCCEEDED, files=[ExportFile("a.csv")]),
+    ]
+    sender = RecordingSender(ExportJobCreated("e"), *steps, ExportJobCreated("e2"), *steps)
+    exports, heard, export = Exports(sender), [], ExportRequest(limit=5)
+    began = clock.now
+    first = await exports.run_query("p", "q", export, waiting=PATIENT, on_progress=heard.append)
+    second = await exports.run_table("p", "c", "s", "t", export, waiting=PATIENT, on_progress=heard.append)
+
+    assert first == second == steps[-1]
+    assert heard == steps * 2
+    assert clock.now - began == pytest.approx(6)
+    assert targets(sender) == [
+        ("POST", "/data/projects/p/queries/q/exports"),
+        *[("GET", "/data/projects/p/exports/e")] * 2,
+        ("POST", "/data/projects/p/catalogs/c/schemas/s/tables/t/exports"),
+        *[("GET", "/data/projects/p/exports/e2")] * 2,
+    ]
+    assert [request.body for request in sender.requests if request.method == "POST"] == [export, export]
+
+
+async def test_an_export_that_fails(clock):
+    """An empty source, for one, produces no files."""
+    job = ExportJobResponse("e", ExportStatus.FAILED, error="produced no files")
+    with pytest.raises(WorkFailedError, match="produced no files") as raised:
+        await Exports(RecordingSender(job)).wait("p", "e")
+    assert (raised.value.state, raised.value.operation) == ("FAILED", "exports.wait")
+
+
+def refresh(status, day):
+    begun = None if day is None else datetime(2026, 1, day, tzinfo=UTC)
+    return MaterializedQueryStatusView(status=status, last_execution_start_time=begun)
+
+
+@pytest.mark.parametrize("day", [1, None])
+async def test_a_materialized_query(clock, day):
+    """It shows its last end state until the refresh has begun, and COMPLETED if it never was refreshed."""
+    before = refresh(MaterializedQueryState.COMPLETED, day)
+    busy = refresh(MaterializedQueryState.RUNNING, 2)
+    done = refresh(MaterializedQueryState.COMPLETED, 2)
+    sender = RecordingSender(before, None, before, busy, done)
+    heard = []
+    began = clock.now
+    found = await MaterializedQueries(sender).run_refresh("p", "q", waiting=PATIENT, on_progress=heard.append)
+
+    read = ("GET", "/data/projects/p/materialized-queries/q/status")
+    assert (found, heard) == (done, [before, busy, done])
+    assert targets(sender) == [read, ("POST", "/data/projects/p/materialized-queries/q/refresh"), read, read, read]
+    assert clock.now - began == pytest.approx(6)
+
+
+async def test_the_refresh_that_is_there_is_waited_for(clock):
+    """Without `after` its end counts at once; with it the next one's does."""
+    done = refresh(MaterializedQueryState.COMPLETED, 1)
+    later = refresh(MaterializedQueryState.CANCELED, 2)
+    queries = MaterializedQueries(RecordingSender(done, done, later))
+    began, heard = clock.now, []
+    assert await queries.wait_for_refresh("p", "q", waiting=PATIENT, on_progress=heard.append) is done
+    assert (clock.now, heard) == (began, [done])
+
+    with pytest.raises(WorkFailedError) as raised:
+        await queries.wait_for_refresh("p", "q", after=done.last_execution_start_time)
+    assert (raised.value.state, raised.value.operation) == ("CANCELED", "materialized_queries.wait_for_refresh")
+
+
+async def test_a_metadata_refresh(clock):
+    """Its state does not say of which refresh it is: an old one is not taken for the end at once."""
+    states = [RefreshStatus.COMPLETED, RefreshStatus.NOT_ACTIVE, RefreshStatus.ACTIVE, RefreshStatus.COMPLETED]
+    answers = [MetadataRefreshJobStatusResult(state) for state in states]
+    sender = RecordingSender({}, *answers)
+    asked, heard = MetadataRefreshMetadataRequest(catalog_id="c"), []
+    began = clock.now
+    result = await Metadata(sender).run_refresh("p", asked, waiting=PATIENT, on_progress=heard.append)
+
+    assert (result, heard) == (answers[-1], answers)
+    assert targets(sender) == [("POST", "/metadata/p/refresh"), *[("GET", "/metadata/p/refresh/c")] * 4]
+    assert sender.requests[0].body is asked
+    assert clock.now - began == pytest.approx(9)
+
+
+async def test_a_metadata_refresh_that_is_stuck(clock):
+    """It was seen running, so it is this one."""
+    states = [RefreshStatus.ACTIVE, RefreshStatus.STUCK]
+    sender = RecordingSender(*map(MetadataRefreshJobStatusResult, states))
+    with pytest.raises(WorkFailedError) as raised:
+        await Metadata(sender).wait_for_refresh("p", "c")
+    assert (raised.value.state, raised.value.operation) == ("STUCK", "metadata.wait_for_refresh")
