@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from types import NoneType
-from unittest.mock import AsyncMock
 
 import pytest
 from aioresponses import aioresponses
+from recording_sender import Call, made
 
 from peaka_async import (
     Connection,
@@ -19,34 +18,72 @@ from peaka_async import (
     Safety,
     _codec,
 )
-from peaka_async._request import Sender
 from peaka_async.endpoints.connections import Connections
 
 CALLBACK = Oauth2Callback("code=1&state=2")
 REQUEST = ConnectionRequest("pg", "POSTGRES", DatabaseCredential(url="h", port=5432, use_ssl=False))
-ROWS = [
-    ("list_configs", (), "GET", "/connections/config", None, list[ConnectionConfiguration], Safety.SAFE),
-    ("get_config", ("t",), "GET", "/connections/config/t", None, ConnectionConfiguration, Safety.SAFE),
-    ("list", ("p",), "GET", "/connections/p", None, list[Connection], Safety.SAFE),
-    ("create", ("p", REQUEST), "POST", "/connections/p", REQUEST, Connection, Safety.ONCE),
-    ("oauth2_callback", ("p", CALLBACK), "POST", "/connections/p/oauth2", CALLBACK, Connection, Safety.ONCE),
-    ("get", ("p", "c"), "GET", "/connections/p/c", None, Connection, Safety.SAFE),
-    ("update", ("p", "c", REQUEST), "PUT", "/connections/p/c", REQUEST, Connection, Safety.IDEMPOTENT),
-    ("delete", ("p", "c"), "DELETE", "/connections/p/c", None, NoneType, Safety.IDEMPOTENT),
-    ("get_view", ("p", "c"), "GET", "/connections/p/c/detail", None, dict[str, object], Safety.SAFE),
+CALLS = [
+    Call(
+        "connections.list_configs",
+        (),
+        "GET",
+        "/connections/config",
+        returns=list[ConnectionConfiguration],
+        safety=Safety.SAFE,
+    ),
+    Call(
+        "connections.get_config",
+        ("t",),
+        "GET",
+        "/connections/config/t",
+        returns=ConnectionConfiguration,
+        safety=Safety.SAFE,
+    ),
+    Call("connections.list", ("p",), "GET", "/connections/p", returns=list[Connection], safety=Safety.SAFE),
+    Call(
+        "connections.create",
+        ("p", REQUEST),
+        "POST",
+        "/connections/p",
+        body=REQUEST,
+        returns=Connection,
+        safety=Safety.ONCE,
+    ),
+    Call(
+        "connections.oauth2_callback",
+        ("p", CALLBACK),
+        "POST",
+        "/connections/p/oauth2",
+        body=CALLBACK,
+        returns=Connection,
+        safety=Safety.ONCE,
+    ),
+    Call("connections.get", ("p", "c"), "GET", "/connections/p/c", returns=Connection, safety=Safety.SAFE),
+    Call(
+        "connections.update",
+        ("p", "c", REQUEST),
+        "PUT",
+        "/connections/p/c",
+        body=REQUEST,
+        returns=Connection,
+        safety=Safety.IDEMPOTENT,
+    ),
+    Call("connections.delete", ("p", "c"), "DELETE", "/connections/p/c", safety=Safety.IDEMPOTENT),
+    Call(
+        "connections.get_view",
+        ("p", "c"),
+        "GET",
+        "/connections/p/c/detail",
+        returns=dict[str, object],
+        safety=Safety.SAFE,
+    ),
 ]
 
 
-@pytest.mark.parametrize(("name", "arguments", "verb", "target", "body", "returns", "safety"), ROWS)
-async def test_each_method_describes_its_operation(name, arguments, verb, target, body, returns, safety):
-    """Verb, path, body, answer and safety are the API's."""
-    sender = AsyncMock(Sender)
-
-    await getattr(Connections(sender), name)(*arguments)
-
-    (request,) = sender.send.await_args.args
-    assert (request.operation, request.method, request.target()) == (f"connections.{name}", verb, target)
-    assert (request.body, request.returns, request.safety) == (body, returns, safety)
+@pytest.mark.parametrize("call", CALLS, ids=str)
+async def test_each_method_describes_its_operation(call):
+    """Verb, target, body, answer and safety are the API's."""
+    assert await made(Connections, call) == call
 
 
 def test_a_request_is_encoded_as_the_api_writes_it():

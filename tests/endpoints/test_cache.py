@@ -1,0 +1,215 @@
+"""What each method of `cache` sends, and what a status shows of a run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from recording_sender import Call, RecordingSender, made
+
+from peaka_async import Safety
+from peaka_async.endpoints._waiting import Polled
+from peaka_async.endpoints.cache import Caches, read_run, run_id
+from peaka_async.models import (
+    Cache,
+    CacheCreateStatus,
+    CacheExecutionInfo,
+    CacheExecutionProgress,
+    CacheRequest,
+    CacheRun,
+    CacheSettingsUpdateRequest,
+    CacheState,
+    CacheStatus,
+    CacheTrigger,
+)
+
+CACHE = CacheRequest(catalog_id="catalog")
+CACHES = [CacheRequest(catalog_id="catalog")]
+SETTINGS = CacheSettingsUpdateRequest()
+CALLS = [
+    Call("cache.create", ("p", CACHE), "POST", "/data/projects/p/cache", body=CACHE, returns=Cache, safety=Safety.ONCE),
+    Call(
+        "cache.create_batch",
+        ("p", CACHES),
+        "POST",
+        "/data/projects/p/cache/batch",
+        body=CACHES,
+        returns=list[CacheCreateStatus],
+        safety=Safety.ONCE,
+    ),
+    Call(
+        "cache.list_statuses",
+        ("p",),
+        "GET",
+        "/data/projects/p/cache/status",
+        returns=list[CacheStatus],
+        safety=Safety.SAFE,
+    ),
+    Call("cache.get_settings", ("p", "k"), "GET", "/data/projects/p/cache/k", returns=Cache, safety=Safety.SAFE),
+    Call(
+        "cache.update_settings",
+        ("p", "k", SETTINGS),
+        "PUT",
+        "/data/projects/p/cache/k",
+        body=SETTINGS,
+        returns=Cache,
+        safety=Safety.IDEMPOTENT,
+    ),
+    Call("cache.delete", ("p", "k"), "DELETE", "/data/projects/p/cache/k", safety=Safety.IDEMPOTENT),
+    Call(
+        "cache.cancel_full_refresh",
+        ("p", "k"),
+        "POST",
+        "/data/projects/p/cache/k/cancelFullRefreshUpdate",
+        safety=Safety.IDEMPOTENT,
+    ),
+    Call(
+        "cache.cancel_incremental_update",
+        ("p", "k"),
+        "POST",
+        "/data/projects/p/cache/k/cancelIncrementalUpdate",
+        safety=Safety.IDEMPOTENT,
+    ),
+    Call(
+        "cache.list_executions",
+        ("p", "k"),
+        "GET",
+        "/data/projects/p/cache/k/executionHistory?limit=5&offset=10",
+        options={"limit": 5, "offset": 10},
+        returns=list[CacheExecutionInfo],
+        safety=Safety.SAFE,
+    ),
+    Call(
+        "cache.full_refresh",
+        ("p", "k"),
+        "POST",
+        "/data/projects/p/cache/k/fullRefreshUpdate",
+        returns=CacheTrigger,
+        safety=Safety.ONCE,
+    ),
+    Call(
+        "cache.incremental_update",
+        ("p", "k"),
+        "POST",
+        "/data/projects/p/cache/k/incrementalUpdate",
+        returns=CacheTrigger,
+        safety=Safety.ONCE,
+    ),
+    Call(
+        "cache.get_status",
+        ("p", "k"),
+        "GET",
+        "/data/projects/p/cache/k/status?excludeLogs=true",
+        options={"exclude_logs": True},
+        returns=CacheStatus,
+        safety=Safety.SAFE,
+    ),
+    Call(
+        "cache.list_statuses_by_catalog",
+        ("p", "c"),
+        "GET",
+        "/data/projects/p/catalog/c/cache/status",
+        returns=list[CacheStatus],
+        safety=Safety.SAFE,
+    ),
+    Call(
+        "cache.list_statuses_by_schema",
+        ("p", "c", "s"),
+        "GET",
+        "/data/projects/p/catalog/c/schema/s/cache/status",
+        returns=list[CacheStatus],
+        safety=Safety.SAFE,
+    ),
+]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+async def test_each_method_describes_its_operation(call):
+    """Verb, target, body, answer and safety are the API's."""
+    assert await made(Caches, call) == call
+
+
+async def test_options_that_are_not_given_are_not_sent():
+    """The service has defaults of its own."""
+    sender = RecordingSender()
+    caches = Caches(sender)
+    await caches.list_executions("p", "k")
+    await caches.get_status("p", "k")
+
+    assert [request.target() for request in sender.requests] == [
+        "/data/projects/p/cache/k/executionHistory",
+        "/data/projects/p/cache/k/status",
+    ]
+
+
+def runs(*numbers):
+    return [CacheExecutionInfo(id=str(number)) for number in numbers]
+
+
+async def test_the_runs_of_a_cache_page_by_page():
+    """A full page has a next one, and a page that is not full is the last; 50 on a page unless told otherwise."""
+    sender = RecordingSender(runs(1, 2), runs(3), runs(*range(50)), [], runs(7))
+    caches = Caches(sender)
+    pages = [page async for page in caches.list_executions_pages("p", "k", page_size=2).pages()]
+    all_of_them = [each async for each in caches.list_executions_pages("p", "k")]
+    resumed = [each.id async for each in caches.list_executions_pages("p", "k", resume_token=pages[0].resume_token)]
+
+    assert [[each.id for each in page] for page in pages] == [["1", "2"], ["3"]]
+    assert [page.resume_token for page in pages] == ["runs:2", None]
+    assert (len(all_of_them), resumed) == (50, ["7"])
+    assert [request.target().partition("?")[2] for request in sender.requests] == [
+        "limit=2&offset=0",
+        "limit=2&offset=2",
+        "limit=50&offset=0",
+        "limit=50&offset=50",
+        "limit=50&offset=2",
+    ]
+
+
+AT = datetime(2026, 1, 2, tzinfo=UTC)
+ROWS = CacheExecutionProgress(number_of_cached_records=5)
+
+
+def status_of(kind, *arguments, **more):
+    slot = "last_incremental" if kind is CacheRun.INCREMENTAL else "last_full_refresh"
+    return CacheStatus(**{f"{slot}_cache_execution": CacheExecutionInfo(*arguments, **more)})
+
+
+@pytest.mark.parametrize("kind", CacheRun)
+@pytest.mark.parametrize(
+    ("state", "error", "ended", "failure"),
+    [
+        (CacheState.COMPLETED, None, True, None),
+        (CacheState.FAILED, {"message": "source is gone"}, False, "source is gone"),
+        (CacheState.CANCELLED, {"message": "", "reason": "by hand"}, False, "by hand"),
+        (CacheState.DELETED, {"message": {"a": 1}, "error": "no table"}, False, "no table"),
+        (CacheState.FAILED, {"code": 5}, False, '{"code": 5}'),
+        (CacheState.FAILED, {"at": AT}, False, '{"at": "2026-01-02 00:00:00+00:00"}'),
+        (CacheState.FAILED, {}, False, "the run is FAILED"),
+        (CacheState.FAILED, None, False, "the run is FAILED"),
+        (CacheState.CANCELLED, None, False, "the run is CANCELLED"),
+        (CacheState.DELETED, None, False, "the run is DELETED"),
+        (CacheState.RUNNING, {"message": "ignored"}, False, None),
+        (CacheState.NOT_INITIALIZED, None, False, None),
+        ("brand-new", None, False, None),
+    ],
+)
+def test_what_a_run_shows(kind, state, error, ended, failure):
+    """Its end, the service's reason if it ended badly, and what tells progress."""
+    status = status_of(kind, "r", status=state, error=error, updated_at=AT, progress=ROWS)
+    name = str(state).upper()
+
+    expected = Polled(state=name, ended=ended, failure=failure, progress=("r", name, AT, ROWS))
+    assert read_run(status, run=kind, after=None) == expected
+    assert read_run(status, run=kind, after="before") == expected
+
+
+@pytest.mark.parametrize("kind", CacheRun)
+def test_a_run_that_has_not_begun(kind):
+    """There is no record of its kind, or it is the one from before."""
+    other = CacheRun.FULL_REFRESH if kind is CacheRun.INCREMENTAL else CacheRun.INCREMENTAL
+    done = status_of(kind, "r", status=CacheState.COMPLETED)
+
+    assert read_run(done, run=kind, after="r") == Polled(state="NOT BEGUN")
+    assert read_run(status_of(other, "r"), run=kind, after=None) == Polled(state="NOT BEGUN")
+    assert (run_id(done, kind), run_id(done, other)) == ("r", None)

@@ -1,0 +1,117 @@
+"""What each method of `internal_tables` sends."""
+
+from __future__ import annotations
+
+import pytest
+from recording_sender import Call, made
+
+from peaka_async import Safety
+from peaka_async.endpoints.internal_tables import InternalTables
+from peaka_async.models import ColumnDetail, ColumnRequest, Table
+
+COLUMNS = ColumnRequest(name="name")
+COLUMN = ColumnRequest(name="name")
+CALLS = [
+    Call(
+        "internal_tables.list_bi_tables",
+        ("p",),
+        "GET",
+        "/data/projects/p/bitable",
+        returns=list[Table],
+        safety=Safety.SAFE,
+    ),
+    Call(
+        "internal_tables.create_bi_table",
+        ("p", "t"),
+        "POST",
+        "/data/projects/p/bitable/t",
+        returns=Table,
+        safety=Safety.ONCE,
+    ),
+    Call(
+        "internal_tables.delete_bi_table", ("p", "t"), "DELETE", "/data/projects/p/bitable/t", safety=Safety.IDEMPOTENT
+    ),
+    Call(
+        "internal_tables.list_bi_columns",
+        ("p", "t"),
+        "GET",
+        "/data/projects/p/bitable/t/columns",
+        returns=list[ColumnDetail],
+        safety=Safety.SAFE,
+    ),
+    Call(
+        "internal_tables.add_bi_column",
+        ("p", "t", COLUMNS),
+        "POST",
+        "/data/projects/p/bitable/t/columns",
+        body=COLUMNS,
+        returns=list[ColumnDetail],
+        safety=Safety.ONCE,
+    ),
+    Call(
+        "internal_tables.update_bi_column",
+        ("p", "t", "col", COLUMN),
+        "PUT",
+        "/data/projects/p/bitable/t/columns/col",
+        body=COLUMN,
+        returns=list[ColumnDetail],
+        safety=Safety.IDEMPOTENT,
+    ),
+    Call(
+        "internal_tables.delete_bi_column",
+        ("p", "t", "col"),
+        "DELETE",
+        "/data/projects/p/bitable/t/columns/col",
+        safety=Safety.IDEMPOTENT,
+    ),
+    Call("internal_tables.list", ("p",), "GET", "/data/projects/p/table", returns=list[Table], safety=Safety.SAFE),
+    Call("internal_tables.create", ("p", "t"), "POST", "/data/projects/p/table/t", returns=Table, safety=Safety.ONCE),
+    Call("internal_tables.delete", ("p", "t"), "DELETE", "/data/projects/p/table/t", safety=Safety.IDEMPOTENT),
+    Call(
+        "internal_tables.list_columns",
+        ("p", "t"),
+        "GET",
+        "/data/projects/p/table/t/columns",
+        returns=list[ColumnDetail],
+        safety=Safety.SAFE,
+    ),
+    Call(
+        "internal_tables.add_column",
+        ("p", "t", COLUMNS),
+        "POST",
+        "/data/projects/p/table/t/columns",
+        body=COLUMNS,
+        returns=list[ColumnDetail],
+        safety=Safety.ONCE,
+    ),
+    Call(
+        "internal_tables.update_column",
+        ("p", "t", "col", COLUMN),
+        "PUT",
+        "/data/projects/p/table/t/columns/col",
+        body=COLUMN,
+        returns=list[ColumnDetail],
+        safety=Safety.IDEMPOTENT,
+    ),
+    Call(
+        "internal_tables.delete_column",
+        ("p", "t", "col"),
+        "DELETE",
+        "/data/projects/p/table/t/columns/col",
+        safety=Safety.IDEMPOTENT,
+    ),
+    Call(
+        "internal_tables.get_csv_sample",
+        ("p", "t"),
+        "GET",
+        "/data/projects/p/table/t/sample",
+        returns=bytes,
+        safety=Safety.SAFE,
+    ),
+]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+async def test_each_method_describes_its_operation(call):
+    """Verb, target, body, answer and safety are the API's."""
+    assert await made(InternalTables, call) == call

@@ -1,0 +1,29 @@
+"""What each method of `sql` sends."""
+
+from __future__ import annotations
+
+import pytest
+from recording_sender import Call, made
+
+from peaka_async import Safety
+from peaka_async.endpoints.sql import Sql
+from peaka_async.models import SQLTranspileQueryRequest, TranspiledQuery
+
+QUERY = SQLTranspileQueryRequest(query="query")
+CALLS = [
+    Call(
+        "sql.transpile",
+        ("mysql", QUERY),
+        "POST",
+        "/sql/transpile/mysql",
+        body=QUERY,
+        returns=TranspiledQuery,
+        safety=Safety.SAFE,
+    ),
+]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+async def test_each_method_describes_its_operation(call):
+    """Verb, target, body, answer and safety are the API's."""
+    assert await made(Sql, call) == call
