@@ -318,11 +318,20 @@ def _field(wire_name: str, hint: str, *, needed: bool) -> str:
 def row_of_test(operation: Operation) -> str:
     """The row of `tests/endpoints/test_GROUP.py`: the call, and the request that it has to make."""
     given = [f'"{name}"' for name in operation.path]
-    body = operation.body[0].upper() if operation.body else "None"
-    arguments = ", ".join([*given, *([body] if operation.body else [])])
+    arguments = ", ".join([*given, *([operation.body[0].upper()] if operation.body else [])])
     target = re.sub(r"\{(\w+)\}", r"\1", operation.template)
-    row = [f'"{operation.method}"', f"({arguments}{',' if arguments else ''})", f'"{operation.verb}"', f'"{target}"']
-    return f"({', '.join([*row, body, operation.returns, str(operation.safety)])}),\n"
+    row = [
+        f'"{operation.group}.{operation.method}"',
+        f"({arguments}{',' if arguments and ',' not in arguments else ''})",
+    ]
+    row += [f'"{operation.verb}"', f'"{target}"']
+    row += [f"body={operation.body[0].upper()}"] if operation.body else []
+    row += [f"returns={operation.returns}"] if operation.returns != "NoneType" else []
+    row += [
+        f"safety={operation.safety}",
+        *(["partner_only=True"] if operation.described["keys"] == ["partner"] else []),
+    ]
+    return f"Call({', '.join(row)}),\n"
 
 
 def formatted(source: str) -> str:

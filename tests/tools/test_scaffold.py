@@ -184,9 +184,15 @@ def test_a_model_has_the_fields_of_the_code(name):
 def test_the_row_of_the_test_is_the_codes_own():
     """As `tests/endpoints/test_connections.py` has it."""
     assert row_of_test(found("getConnection", DOCUMENT)) == (
-        '("get", ("project_id", "connection_id",), "GET", "/connections/project_id/connection_id", None, Connection, '
-        "Safety.SAFE),\n"
+        'Call("connections.get", ("project_id", "connection_id"), "GET", "/connections/project_id/connection_id", '
+        "returns=Connection, safety=Safety.SAFE),\n"
     )
+    assert row_of_test(found("createWorkspace", DOCUMENT)) == (
+        'Call("workspaces.create", ("organization_id", WORKSPACE), "POST", '
+        '"/organizations/organization_id/workspaces", '
+        "body=WORKSPACE, returns=Workspace, safety=Safety.ONCE, partner_only=True),\n"
+    )
+    assert row_of_test(found("deleteApiKey", DOCUMENT)).endswith("safety=Safety.IDEMPOTENT, partner_only=True),\n")
 
 
 def test_it_prints_all_three_with_their_files():
