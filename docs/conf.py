@@ -15,6 +15,7 @@ copyright = "The peaka-async maintainers"  # noqa: A001 - Sphinx's own name
 release = version = __version__
 
 extensions = [
+    "code_layout",
     "markdown_docstrings",
     "myst_parser",
     "operations_table",

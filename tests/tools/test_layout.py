@@ -1,0 +1,45 @@
+"""The pictures of the code show the code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from layout import layers, modules, watched, way
+
+PACKAGE = Path(__file__).parents[2] / "peaka_async"
+
+
+def test_layers_are_those_of_the_contract():
+    """From the highest to the lowest, and what stands beside each other in one row."""
+    rows = layers("Imports point one way")
+
+    assert (rows[0], rows[-1]) == (["cli", "pytest_plugin"], ["errors"])
+    for name in (name for row in rows for name in row):
+        assert (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()
+
+
+@pytest.mark.parametrize("folder", ["_transport", "_codec", "oauth2", "endpoints"])
+def test_every_module_says_what_it_is(folder):
+    """A table of modules leaves none out."""
+    names = {path.name for path in (PACKAGE / folder).glob("*.py")} - {"__init__.py", "__main__.py"}
+
+    assert {name for name, _ in modules(folder)} == names
+
+
+async def test_a_call_goes_straight_to_the_socket():
+    """From the endpoint down, no file is entered twice, and few files lie between the two."""
+    watch = await watched()
+
+    assert watch.down[0] == "endpoints/connections.py"
+    assert len(watch.down) == len(set(watch.down)) <= 9
+    assert all(name.startswith("_transport/") for name in watch.down[1:])
+    assert "_codec/converter.py" in watch.back
+
+
+def test_the_way_has_all_files_of_a_call():
+    """The table leaves out nothing that the call enters."""
+    text = str(way())
+
+    for name in ("send.py", "deadline.py", "tracing.py", "_request.py", "answer.py"):
+        assert name in text
