@@ -29,7 +29,7 @@ class Agent(Group):
         )
 
     async def chat(self, project_id: str, message: AIAgentChatRequestDto) -> dict[str, object]:
-        """Send a message to the agent and wait for its whole answer.
+        """Send a message to the agent and wait for its complete answer.
 
         [API page](https://docs.peaka.com/api-reference/agentv2/chat-with-agent)
         """
@@ -51,7 +51,7 @@ class Agent(Group):
         [API page](https://docs.peaka.com/api-reference/agentv2/chat-with-agent-via-stream)
 
         Raises:
-            TransportError: while it is read: the stream broke. The message is not sent again.
+            TransportError: the stream broke while it was read. The message is not sent again.
         """
         return EventStream(
             functools.partial(

@@ -1,4 +1,4 @@
-"""API keys: the Project keys of a project. They want a Partner key."""
+"""API keys: the Project keys of a project. The operations need a Partner key."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ApiKeys(Group):
         )
 
     async def create(self, project_id: str, api_key: ApiKeyRequest) -> ApiKey:
-        """Create a key. This answer alone holds its secret: store it.
+        """Create a key. Store its secret: only this answer holds it.
 
         [API page](https://docs.peaka.com/api-reference/api-key/create-api-key)
         """
@@ -48,7 +48,7 @@ class ApiKeys(Group):
         )
 
     async def delete(self, project_id: str, api_key_id: str) -> None:
-        """Delete a key. Whoever uses it is refused from then on.
+        """Delete a key. From then on the service refuses it.
 
         [API page](https://docs.peaka.com/api-reference/api-key/delete-api-key)
         """

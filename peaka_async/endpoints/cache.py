@@ -1,4 +1,4 @@
-"""Caches: copies of tables that the service keeps in step with their source."""
+"""Caches: copies of tables that the service keeps up to date with their source."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Caches(Group):
     """The caches of a project."""
 
     async def create(self, project_id: str, cache: CacheRequest) -> Cache:
-        """Cache a table. For a table that is cached already the service gives that cache.
+        """Cache a table. If the table is already cached, the service returns that cache.
 
         [API page](https://docs.peaka.com/api-reference/cache/create-cache)
 
         Raises:
-            ServerError: it is being synchronised for the first time (HTTP 500), which does no harm.
+            ServerError: the cache is being filled for the first time (HTTP 500). This does no harm.
         """
         return await self._send(
             Request(
@@ -48,7 +48,7 @@ class Caches(Group):
         )
 
     async def create_batch(self, project_id: str, caches: list[CacheRequest]) -> list[CacheCreateStatus]:
-        """Cache several tables; one can fail without the others.
+        """Cache several tables. If one fails, the others are still cached.
 
         [API page](https://docs.peaka.com/api-reference/cache/create-batch-cache)
         """
@@ -120,7 +120,7 @@ class Caches(Group):
         )
 
     async def delete(self, project_id: str, cache_id: str) -> None:
-        """Delete a cache with its data, and stop what runs for it.
+        """Delete a cache with its data, and stop its runs.
 
         [API page](https://docs.peaka.com/api-reference/cache/delete-cache)
         """
@@ -136,12 +136,12 @@ class Caches(Group):
         )
 
     async def cancel_full_refresh(self, project_id: str, cache_id: str) -> None:
-        """Cancel a full refresh that runs.
+        """Cancel the running full refresh of a cache.
 
         [API page](https://docs.peaka.com/api-reference/cache/cancel-running-full-refresh)
 
         Raises:
-            ServerError: the refresh was triggered less than about 300 ms ago (HTTP 500).
+            ServerError: the refresh started less than about 300 ms ago (HTTP 500).
         """
         return await self._send(
             Request(
@@ -155,7 +155,7 @@ class Caches(Group):
         )
 
     async def cancel_incremental_update(self, project_id: str, cache_id: str) -> None:
-        """Cancel an incremental update that runs.
+        """Cancel the running incremental update of a cache.
 
         [API page](https://docs.peaka.com/api-reference/cache/cancel-running-incremental-update)
         """
@@ -173,7 +173,7 @@ class Caches(Group):
     async def list_executions(
         self, project_id: str, cache_id: str, *, limit: int | None = None, offset: int | None = None
     ) -> list[CacheExecutionInfo]:
-        """List the runs of a cache, the newest first; one page of 10 unless told otherwise.
+        """List one page of a cache's runs, the newest first; 10 runs unless `limit` is set.
 
         [API page](https://docs.peaka.com/api-reference/cache/get-cache-execution-history)
         """
@@ -190,7 +190,7 @@ class Caches(Group):
         )
 
     async def full_refresh(self, project_id: str, cache_id: str) -> CacheTrigger:
-        """Begin to build a cache anew.
+        """Start to rebuild a cache.
 
         [API page](https://docs.peaka.com/api-reference/cache/trigger-full-refresh-cache-update)
 
@@ -209,7 +209,7 @@ class Caches(Group):
         )
 
     async def incremental_update(self, project_id: str, cache_id: str) -> CacheTrigger:
-        """Begin to bring a cache up to date.
+        """Start to bring a cache up to date.
 
         [API page](https://docs.peaka.com/api-reference/cache/trigger-incremental-cache-update)
 
@@ -269,7 +269,7 @@ class Caches(Group):
         [API page](https://docs.peaka.com/api-reference/cache/get-all-cache-statuses-of-a-schema)
 
         Raises:
-            ServerError: always so far (HTTP 500): take `list_statuses_by_catalog` and pick the schema.
+            ServerError: always, so far (HTTP 500). Use `list_statuses_by_catalog` and select the schema's caches.
         """
         return await self._send(
             Request(
@@ -285,7 +285,7 @@ class Caches(Group):
     def list_executions_pages(
         self, project_id: str, cache_id: str, *, page_size: int = 50, resume_token: str | None = None
     ) -> Pages[CacheExecutionInfo]:
-        """List the runs of a cache, the newest first: all of them, fetched a page at a time."""
+        """List all runs of a cache, the newest first, fetched a page at a time."""
 
         async def fetch(token: str | None) -> ResultPage[CacheExecutionInfo]:
             at = read_offset("runs", token)
@@ -303,12 +303,12 @@ class Caches(Group):
         waiting: Waiting = DEFAULT_WAITING,
         on_progress: Callable[[CacheStatus], object] | None = None,
     ) -> CacheStatus:
-        """Build a cache anew and wait for it.
+        """Rebuild a cache and wait for the run to end.
 
         Raises:
             WorkFailedError: the run failed or was cancelled, with the service's reason.
-            WaitTimeoutError: it has not ended in time; it goes on.
-            WaitStalledError: it shows no progress.
+            WaitTimeoutError: the run has not ended in time; it goes on.
+            WaitStalledError: the run shows no progress.
         """
         before = run_id(await self._read(project_id, cache_id), CacheRun.FULL_REFRESH)
         await self.full_refresh(project_id, cache_id)
@@ -324,12 +324,12 @@ class Caches(Group):
         waiting: Waiting = DEFAULT_WAITING,
         on_progress: Callable[[CacheStatus], object] | None = None,
     ) -> CacheStatus:
-        """Bring a cache up to date and wait for it.
+        """Bring a cache up to date and wait for the run to end.
 
         Raises:
             WorkFailedError: the run failed or was cancelled, with the service's reason.
-            WaitTimeoutError: it has not ended in time; it goes on.
-            WaitStalledError: it shows no progress.
+            WaitTimeoutError: the run has not ended in time; it goes on.
+            WaitStalledError: the run shows no progress.
         """
         before = run_id(await self._read(project_id, cache_id), CacheRun.INCREMENTAL)
         await self.incremental_update(project_id, cache_id)
@@ -347,15 +347,15 @@ class Caches(Group):
         waiting: Waiting = DEFAULT_WAITING,
         on_progress: Callable[[CacheStatus], object] | None = None,
     ) -> CacheStatus:
-        """Wait for a run of a cache.
+        """Wait for a run of a cache to end.
 
-        A cache keeps the record of its last run of each kind until the next has begun. `after` is the id of the record
-        that was there before the run was triggered; without it the record that is there is waited for.
+        The status of a cache shows the last run of each kind until the next one begins. To wait for a new run, pass the
+        id of the previous run as `after`. Without `after` this waits for the run that the status shows now.
 
         Raises:
             WorkFailedError: the run failed or was cancelled, with the service's reason.
-            WaitTimeoutError: it has not ended in time; it goes on.
-            WaitStalledError: it shows no progress.
+            WaitTimeoutError: the run has not ended in time; it goes on.
+            WaitStalledError: the run shows no progress.
         """
         return await wait(
             functools.partial(self._read, project_id, cache_id),
@@ -376,13 +376,13 @@ def _slot(status: CacheStatus, run: CacheRun) -> CacheExecutionInfo | None:
 
 
 def run_id(status: CacheStatus, run: CacheRun) -> str | None:
-    """The id of the record of the last run; None where there is none."""
+    """The id of the last run; None if the cache has not run yet."""
     found = _slot(status, run)
     return None if found is None else found.id
 
 
 def read_run(status: CacheStatus, *, run: CacheRun, after: str | None) -> Polled:
-    """What a status shows of the run that follows the one with the id `after`."""
+    """Read the run that follows the one with the id `after` from a status."""
     found = _slot(status, run)
     if found is None or (after is not None and found.id == after):
         return Polled(state="NOT BEGUN")
@@ -396,7 +396,7 @@ def read_run(status: CacheStatus, *, run: CacheRun, after: str | None) -> Polled
 
 
 def _reason(error: dict[str, object] | None) -> str | None:
-    """The service's own reason, out of an object whose form is not documented."""
+    """The service's reason, from an object of undocumented form."""
     if not error:
         return None
     for name in ("message", "reason", "error"):

@@ -25,10 +25,10 @@ from peaka_async.models.internal_tables import ColumnDetail, Table
 
 
 class Catalogs(Group):
-    """The catalogs of a project, and the search through them."""
+    """The catalogs of a project, and search in them."""
 
     async def list(self, project_id: str) -> List[Catalog]:
-        """List the project's catalogs, the built-in ones included.
+        """List the project's catalogs, including the built-in ones.
 
         [API page](https://docs.peaka.com/api-reference/catalogs/list-catalogs)
         """
@@ -157,7 +157,7 @@ class Catalogs(Group):
         )
 
     async def is_cached(self, project_id: str, catalog_id: str, schema_name: str, table_name: str) -> TableCacheResult:
-        """Find out whether a table is cached, and how it could be.
+        """Get whether a table is cached, and how it can be cached.
 
         [API page](https://docs.peaka.com/api-reference/catalogs/table-is-cached)
         """
@@ -185,7 +185,7 @@ class Catalogs(Group):
         [API page](https://docs.peaka.com/api-reference/catalogs/table-statistics)
 
         Raises:
-            BadRequestError: the catalog has no statistics; only PostgreSQL's have.
+            BadRequestError: the catalog has no statistics; only PostgreSQL catalogs have them.
         """
         return await self._send(
             Request(
@@ -221,7 +221,7 @@ class Catalogs(Group):
         )
 
     async def search(self, project_id: str, search: SearchRequest) -> SearchResult:
-        """Search catalogs, schemas and tables by name; one page of matches.
+        """Search catalogs, schemas and tables by name, and return one page of matches.
 
         [API page](https://docs.peaka.com/api-reference/catalogs/search)
         """
@@ -240,9 +240,9 @@ class Catalogs(Group):
     def search_pages(
         self, project_id: str, search: SearchRequest, *, resume_token: str | None = None
     ) -> Pages[CatalogSchemaTable]:
-        """Search catalogs, schemas and tables by name: all matches, fetched a page at a time.
+        """Search catalogs, schemas and tables by name, and give all matches, fetched a page at a time.
 
-        `search.limit` is the size of a page, 100 where it is left out; `resume_token` continues an earlier search.
+        `search.limit` is the size of a page (100 by default). `resume_token` continues an earlier search.
         """
 
         async def fetch(token: str | None) -> ResultPage[CatalogSchemaTable]:

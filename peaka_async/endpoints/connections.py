@@ -10,10 +10,10 @@ from peaka_async.models.connections import Connection, ConnectionConfiguration, 
 
 
 class Connections(Group):
-    """The connections of a project, and the connectors to make them with."""
+    """The connections of a project, and the connectors that they use."""
 
     async def list_configs(self) -> List[ConnectionConfiguration]:
-        """List the connectors, each with the credential fields that it needs.
+        """List the connectors with the credential fields that each one needs.
 
         [API page](https://docs.peaka.com/api-reference/connections/list-connection-config)
         """
@@ -28,7 +28,7 @@ class Connections(Group):
         )
 
     async def get_config(self, connection_type: str) -> ConnectionConfiguration:
-        """Get what one connector is and which credential fields it needs.
+        """Get a connector with the credential fields that it needs.
 
         [API page](https://docs.peaka.com/api-reference/connections/get-connection-config)
 
@@ -65,12 +65,12 @@ class Connections(Group):
     async def create(self, project_id: str, connection: ConnectionRequest) -> Connection:
         """Create a connection.
 
-        For a connector that needs an OAuth2 flow the answer's `url` is the consent page to send the customer to.
+        If the connector needs an OAuth2 flow, send the customer to the answer's `url`, the consent page.
 
         [API page](https://docs.peaka.com/api-reference/connections/create-connection)
 
         Raises:
-            BadRequestError: the credential lacks a property, or is not accepted.
+            BadRequestError: the credential is invalid, or a property of it is missing.
             OutcomeUnknownError: no answer came; list the connections before creating it again.
         """
         return await self._send(
@@ -86,16 +86,16 @@ class Connections(Group):
         )
 
     async def oauth2_callback(self, project_id: str, callback: Oauth2Callback) -> Connection:
-        """Complete a connection with the query string that the provider's redirect carried.
+        """Complete a connection with the query string of the provider's redirect.
 
-        An authorization code works once, and a second use can revoke what the first one made: this call is sent
-        again only where nothing of it left, or where the server refused to look at it (429).
+        An authorization code works once, and a second use can revoke the tokens of the first. So this call is repeated
+        only if the request was not sent, or if the server refused it without acting on it (HTTP 429).
 
         [API page](https://docs.peaka.com/api-reference/connections/oauth2-callback)
 
         Raises:
             BadRequestError: the code or the state is wrong, expired or used.
-            OutcomeUnknownError: no answer came; get or list the connections to see whether it was completed.
+            OutcomeUnknownError: no answer came; get or list the connections to see whether this one was completed.
         """
         return await self._send(
             Request(
@@ -165,7 +165,7 @@ class Connections(Group):
         )
 
     async def get_view(self, project_id: str, connection_id: str) -> dict[str, object]:
-        """Get the properties of a connection's credential that are not confidential.
+        """Get the properties of a connection's credential, without the confidential ones.
 
         [API page](https://docs.peaka.com/api-reference/connections/get-connection-detail)
 

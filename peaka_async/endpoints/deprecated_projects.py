@@ -1,4 +1,4 @@
-"""Projects without their workspace: the older operations, which the service keeps for old clients."""
+"""Projects without a workspace: older operations, which the service keeps for existing clients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class DeprecatedProjects(Group):
 
     @deprecated("Use `projects.list`.")
     async def list(self) -> List[Project]:
-        """List the projects that the key reaches.
+        """List the projects that the key can access.
 
         [API page](https://docs.peaka.com/api-reference/projects/list-projects)
 

@@ -1,4 +1,4 @@
-"""Embedded Peaka: sessions of its user interface in an iframe."""
+"""Embedded Peaka: sessions of Peaka's user interface in an iframe."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Embedded(Group):
         theme: str | None = None,
         theme_override: bool | None = None,
     ) -> EmbeddedSession:
-        """Begin a session of the whole interface.
+        """Start a session with the whole interface.
 
         [API page](https://docs.peaka.com/api-reference/embedded-peaka-api/init-session-deprecated)
 
@@ -43,7 +43,7 @@ class Embedded(Group):
         )
 
     async def init_session(self, session: InitSessionRequest) -> EmbeddedSession:
-        """Begin a session; its URL goes into an iframe, once.
+        """Start a session. Open its URL in an iframe; it works once.
 
         [API page](https://docs.peaka.com/api-reference/embedded-peaka-api/init-session)
         """

@@ -19,7 +19,7 @@ class Exports(Group):
     """The exports of a project."""
 
     async def start_query(self, project_id: str, query_id: str, export: ExportRequest) -> ExportJobCreated:
-        """Begin to export the result of a saved query.
+        """Start to export the result of a saved query.
 
         [API page](https://docs.peaka.com/api-reference/exports/export-query-async)
         """
@@ -38,7 +38,7 @@ class Exports(Group):
     async def start_table(
         self, project_id: str, catalog_id: str, schema_name: str, table_name: str, export: ExportRequest
     ) -> ExportJobCreated:
-        """Begin to export a table.
+        """Start to export a table.
 
         [API page](https://docs.peaka.com/api-reference/exports/export-table-async)
         """
@@ -67,7 +67,7 @@ class Exports(Group):
         limit: int | None = None,
         created_before: datetime | None = None,
     ) -> List[ExportJobResponse]:
-        """List exports, the newest first, without their files; one page of 200 at the most.
+        """List one page of exports, the newest first, without their files; 200 exports at most.
 
         [API page](https://docs.peaka.com/api-reference/exports/list-exports)
         """
@@ -84,7 +84,7 @@ class Exports(Group):
         )
 
     async def get(self, project_id: str, export_id: str) -> ExportJobResponse:
-        """Get an export, with fresh links to its files.
+        """Get an export, with new links to its files.
 
         [API page](https://docs.peaka.com/api-reference/exports/read-export)
 
@@ -103,7 +103,7 @@ class Exports(Group):
         )
 
     async def cancel(self, project_id: str, export_id: str) -> None:
-        """Cancel an export; one that has ended stays as it is.
+        """Cancel an export. An export that has ended does not change.
 
         [API page](https://docs.peaka.com/api-reference/exports/cancel-export)
         """
@@ -126,7 +126,7 @@ class Exports(Group):
         page_size: int = 50,
         resume_token: str | None = None,
     ) -> Pages[ExportJobResponse]:
-        """List exports, the newest first, without their files: all of them, fetched a page at a time."""
+        """List all exports, the newest first, without their files, fetched a page at a time."""
 
         async def fetch(token: str | None) -> ResultPage[ExportJobResponse]:
             before = read_token("exports", token)
@@ -153,9 +153,9 @@ class Exports(Group):
         """Export the result of a saved query and wait for its files.
 
         Raises:
-            WorkFailedError: it failed, was cancelled or has expired, with the service's reason.
-            WaitTimeoutError: it has not ended in time; it goes on.
-            WaitStalledError: it shows no progress.
+            WorkFailedError: the export failed, was cancelled or has expired, with the service's reason.
+            WaitTimeoutError: the export has not ended in time; it goes on.
+            WaitStalledError: the export shows no progress.
         """
         job = await self.start_query(project_id, query_id, export)
         return await self.wait(project_id, str(job.id), waiting=waiting, on_progress=on_progress)
@@ -174,9 +174,9 @@ class Exports(Group):
         """Export a table and wait for its files.
 
         Raises:
-            WorkFailedError: it failed, was cancelled or has expired, with the service's reason.
-            WaitTimeoutError: it has not ended in time; it goes on.
-            WaitStalledError: it shows no progress.
+            WorkFailedError: the export failed, was cancelled or has expired, with the service's reason.
+            WaitTimeoutError: the export has not ended in time; it goes on.
+            WaitStalledError: the export shows no progress.
         """
         job = await self.start_table(project_id, catalog_id, schema_name, table_name, export)
         return await self.wait(project_id, str(job.id), waiting=waiting, on_progress=on_progress)
@@ -189,12 +189,12 @@ class Exports(Group):
         waiting: Waiting = DEFAULT_WAITING,
         on_progress: Callable[[ExportJobResponse], object] | None = None,
     ) -> ExportJobResponse:
-        """Wait for an export that was begun before.
+        """Wait for an export that was started before.
 
         Raises:
-            WorkFailedError: it failed, was cancelled or has expired, with the service's reason.
-            WaitTimeoutError: it has not ended in time; it goes on.
-            WaitStalledError: it shows no progress.
+            WorkFailedError: the export failed, was cancelled or has expired, with the service's reason.
+            WaitTimeoutError: the export has not ended in time; it goes on.
+            WaitStalledError: the export shows no progress.
         """
         return await wait(
             functools.partial(self.get, project_id, export_id),
@@ -207,17 +207,17 @@ class Exports(Group):
     def download(
         self, project_id: str, export_id: str, file_name: str | None = None, *, decompress: bool = False
     ) -> Download:
-        """Download a file of an export: iterate it for its pieces, or `save` it.
+        """Download a file of an export: iterate over its pieces, or `save` it.
 
         Args:
             project_id: the project.
             export_id: an export that has succeeded.
-            file_name: which of its files; it can be left out where there is one.
-            decompress: whether to give the content of a gzip file in its place.
+            file_name: the name of the file; not needed if the export has only one.
+            decompress: whether to decompress a gzip file.
 
         Raises:
-            ConfigurationError: when it is read: there is no such file, or there are several.
-            PeakaError: when it is read: the file's host did not give it, again and again.
+            ConfigurationError: on reading: there is no such file, or there are several and no name was passed.
+            PeakaError: on reading: the download failed after several attempts.
         """
 
         async def refresh() -> ExportFile:
@@ -227,7 +227,7 @@ class Exports(Group):
 
 
 def read_export(job: ExportJobResponse) -> Polled:
-    """What an answer shows of an export."""
+    """Read the state of an export from an answer."""
     state = state_name(job.status)
     if job.status == ExportStatus.SUCCEEDED:
         return Polled(state=state, ended=True, progress=state)

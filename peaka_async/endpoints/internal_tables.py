@@ -80,7 +80,7 @@ class InternalTables(Group):
     async def add_bi_column(
         self, project_id: str, table_name: str, columns: ColumnRequest | List[ColumnRequest]
     ) -> List[ColumnDetail]:
-        """Add a column or several to a BI Table.
+        """Add one or more columns to a BI Table.
 
         [API page](https://docs.peaka.com/api-reference/internal-tables/add-bi-column)
         """
@@ -99,7 +99,7 @@ class InternalTables(Group):
     async def update_bi_column(
         self, project_id: str, table_name: str, column_name: str, column: ColumnRequest
     ) -> List[ColumnDetail]:
-        """Change a column of a BI Table. The list holds the changed column.
+        """Change a column of a BI Table. The returned list holds the changed column.
 
         [API page](https://docs.peaka.com/api-reference/internal-tables/update-bi-column)
         """
@@ -198,7 +198,7 @@ class InternalTables(Group):
     async def add_column(
         self, project_id: str, table_name: str, columns: ColumnRequest | List[ColumnRequest]
     ) -> List[ColumnDetail]:
-        """Add a column or several to a Peaka Table.
+        """Add one or more columns to a Peaka Table.
 
         [API page](https://docs.peaka.com/api-reference/internal-tables/add-column)
         """
@@ -217,7 +217,7 @@ class InternalTables(Group):
     async def update_column(
         self, project_id: str, table_name: str, column_name: str, column: ColumnRequest
     ) -> List[ColumnDetail]:
-        """Change a column of a Peaka Table. The list holds the changed column.
+        """Change a column of a Peaka Table. The returned list holds the changed column.
 
         [API page](https://docs.peaka.com/api-reference/internal-tables/update-column)
         """
@@ -252,8 +252,8 @@ class InternalTables(Group):
     async def import_csv(self, project_id: str, table_name: str, file: CsvFile, request: CsvImportRequest) -> ImportJob:
         """Append the rows of a CSV file to a Peaka Table.
 
-        The file is read while it is sent, never wholly into memory. Its header line is checked against the mapping
-        before anything is sent: the service would import NULLs for a column that the file does not have.
+        The file is read while it is sent, so it never has to fit into memory. Before anything is sent, its header line
+        is checked against the mapping: the service would import NULLs for a column that the file does not have.
 
         [API page](https://docs.peaka.com/api-reference/internal-tables/import-csv)
 
@@ -261,12 +261,13 @@ class InternalTables(Group):
             project_id: the project.
             table_name: the table.
             file: a path, bytes, an open binary file or an async iterable of pieces.
-            request: which column of the file fills which of the table.
+            request: the mapping from columns of the file to columns of the table.
 
         Raises:
             ConfigurationError: the file cannot be read, or does not fit the mapping.
             BadRequestError: a value does not fit its column.
-            OutcomeUnknownError: no answer came. Count the table's rows before importing again: rows are never merged.
+            OutcomeUnknownError: no answer came. Count the table's rows before you import again: a second import adds
+                the rows again.
         """
         operation = "internal_tables.import_csv"
         return await self._send(
@@ -282,7 +283,7 @@ class InternalTables(Group):
         )
 
     async def get_csv_sample(self, project_id: str, table_name: str) -> bytes:
-        """Get a sample CSV file for a Peaka Table, to see the form that `import_csv` takes.
+        """Get a sample CSV file for a Peaka Table, in the form that `import_csv` needs.
 
         [API page](https://docs.peaka.com/api-reference/internal-tables/get-sample-csv)
         """

@@ -33,7 +33,7 @@ class MaterializedQueries(Group):
         )
 
     async def cancel(self, project_id: str, query_id: str) -> None:
-        """Cancel a refresh that runs.
+        """Cancel the running refresh of a materialized query.
 
         [API page](https://docs.peaka.com/api-reference/materialized-queries/cancel-materialized-query-refresh)
         """
@@ -49,7 +49,7 @@ class MaterializedQueries(Group):
         )
 
     async def refresh(self, project_id: str, query_id: str) -> None:
-        """Begin to refresh a materialized query.
+        """Start to refresh a materialized query.
 
         [API page](https://docs.peaka.com/api-reference/materialized-queries/refresh-materialized-query)
         """
@@ -91,12 +91,12 @@ class MaterializedQueries(Group):
         waiting: Waiting = DEFAULT_WAITING,
         on_progress: Callable[[MaterializedQueryStatusView], object] | None = None,
     ) -> MaterializedQueryStatusView:
-        """Refresh a materialized query and wait for it.
+        """Refresh a materialized query and wait for the refresh to end.
 
         Raises:
             WorkFailedError: the refresh failed or was cancelled.
-            WaitTimeoutError: it has not ended in time; it goes on.
-            WaitStalledError: it shows no progress.
+            WaitTimeoutError: the refresh has not ended in time; it goes on.
+            WaitStalledError: the refresh shows no progress.
         """
         before = await self.get_status(project_id, query_id)
         await self.refresh(project_id, query_id)
@@ -112,15 +112,16 @@ class MaterializedQueries(Group):
         waiting: Waiting = DEFAULT_WAITING,
         on_progress: Callable[[MaterializedQueryStatusView], object] | None = None,
     ) -> MaterializedQueryStatusView:
-        """Wait for a refresh of a materialized query.
+        """Wait for a refresh of a materialized query to end.
 
-        The state of the last refresh stays until the next has begun. `after` is its `last_execution_start_time` as it
-        was before the trigger; without it the refresh that is there is waited for.
+        The status shows the last refresh until the next one begins. To wait for a new refresh, pass the
+        `last_execution_start_time` of the previous one as `after`. Without `after` this waits for the refresh that the
+        status shows now.
 
         Raises:
             WorkFailedError: the refresh failed or was cancelled.
-            WaitTimeoutError: it has not ended in time; it goes on.
-            WaitStalledError: it shows no progress.
+            WaitTimeoutError: the refresh has not ended in time; it goes on.
+            WaitStalledError: the refresh shows no progress.
         """
         read = read_refresh if after is None else functools.partial(read_next_refresh, after=after)
         return await self._wait(project_id, query_id, read, waiting, on_progress)
@@ -143,9 +144,9 @@ class MaterializedQueries(Group):
 
 
 def read_next_refresh(status: MaterializedQueryStatusView, *, after: datetime | None) -> Polled:
-    """What a status shows of the refresh that follows the one begun at `after`.
+    """Read the refresh that follows the one started at `after` from a status.
 
-    A query that was never refreshed says COMPLETED too, without a start time.
+    The status of a query that was never refreshed is COMPLETED too, without a start time.
     """
     if status.last_execution_start_time == after:
         return Polled(state="NOT BEGUN")
@@ -153,7 +154,7 @@ def read_next_refresh(status: MaterializedQueryStatusView, *, after: datetime | 
 
 
 def read_refresh(status: MaterializedQueryStatusView) -> Polled:
-    """What a status shows of the refresh that it is of."""
+    """Read the refresh that a status shows."""
     state = state_name(status.status)
     if status.status == MaterializedQueryState.COMPLETED:
         return Polled(state=state, ended=True, progress=state)

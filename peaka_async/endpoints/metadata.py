@@ -1,4 +1,4 @@
-"""Metadata: what the AI agent knows of a project's tables."""
+"""Metadata: what the AI agent knows about a project's tables."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from peaka_async.models.metadata import (
     Semantics,
 )
 
-# For how many polls an end state may be that of the refresh before.
+# For this many polls, a final state may belong to the previous refresh.
 _POLLS_OF_AN_OLD_STATE = 5
 
 
@@ -39,7 +39,7 @@ class Metadata(Group):
     async def get(
         self, project_id: str, *, catalog_id: str | None = None, schema_name: str | None = None
     ) -> ProjectMetadata:
-        """Get the metadata of the project's tables, all or those of a catalog or schema.
+        """Get the metadata of all tables of the project, or of a catalog or schema.
 
         [API page](https://docs.peaka.com/api-reference/metadata/get-project-metadata)
         """
@@ -64,7 +64,7 @@ class Metadata(Group):
         column_name: str,
         values: MetadataCategoricalColumnRequest,
     ) -> dict[str, object]:
-        """Read the values of a column that has few, once or by a frequency.
+        """Read the values of a categorical column, once or at intervals.
 
         [API page](https://docs.peaka.com/api-reference/metadata/generate-categorical-values-from-the-column)
         """
@@ -89,7 +89,7 @@ class Metadata(Group):
     async def delete_categorical_column_values(
         self, project_id: str, catalog_id: str, schema_name: str, table_name: str, column_name: str
     ) -> dict[str, object]:
-        """Forget the values of a categorical column, and stop reading them.
+        """Delete the values of a categorical column, and stop reading them.
 
         [API page](https://docs.peaka.com/api-reference/metadata/delete-categorical-values-from-the-column-meta-and-remove-the-scheduled-job)
         """
@@ -194,7 +194,7 @@ class Metadata(Group):
         )
 
     async def generate_sample_questions(self, project_id: str, question: str) -> SampleQuestions:
-        """Generate questions that the data could answer.
+        """Generate questions that the data can answer.
 
         [API page](https://docs.peaka.com/api-reference/metadata/generate-sample-ai-questions-for-the-project)
         """
@@ -211,7 +211,7 @@ class Metadata(Group):
         )
 
     async def refresh(self, project_id: str, refresh: MetadataRefreshMetadataRequest) -> dict[str, object]:
-        """Begin to read a catalog's metadata again.
+        """Start to read a catalog's metadata again.
 
         [API page](https://docs.peaka.com/api-reference/metadata/refresh-project-metadata)
         """
@@ -228,7 +228,7 @@ class Metadata(Group):
         )
 
     async def get_refresh_callback(self, project_id: str) -> dict[str, object]:
-        """Get what the service calls when a refresh is done.
+        """Get the callback that the service calls when a refresh has ended.
 
         [API page](https://docs.peaka.com/api-reference/metadata/get-metadata-refresh-job-callback)
         """
@@ -246,7 +246,7 @@ class Metadata(Group):
     async def register_refresh_callback(
         self, project_id: str, callback: MetadataRefreshMetadataCallbackRequest
     ) -> dict[str, object]:
-        """Set what the service calls when a refresh is done.
+        """Set the callback that the service calls when a refresh has ended.
 
         [API page](https://docs.peaka.com/api-reference/metadata/register-metadata-refresh-job-callback)
         """
@@ -263,7 +263,7 @@ class Metadata(Group):
         )
 
     async def unregister_refresh_callback(self, project_id: str) -> dict[str, object]:
-        """Call nothing when a refresh is done.
+        """Remove the callback that the service calls when a refresh has ended.
 
         [API page](https://docs.peaka.com/api-reference/metadata/unregister-metadata-refresh-job-callback)
         """
@@ -319,7 +319,7 @@ class Metadata(Group):
         column_name: str,
         relation: MetadataAddRelationRequest,
     ) -> dict[str, object]:
-        """Relate a column to another.
+        """Add a relation between two columns.
 
         [API page](https://docs.peaka.com/api-reference/metadata/add-relation-to-metadata)
         """
@@ -428,7 +428,7 @@ class Metadata(Group):
     async def update_catalog(
         self, project_id: str, catalog_id: str, usage: MetadataAIUsageUpdateRequest
     ) -> dict[str, object]:
-        """Let the agent use a catalog, or not.
+        """Set whether the agent may use a catalog.
 
         [API page](https://docs.peaka.com/api-reference/metadata/update-metadata-ai-usage-per-catalog-level)
         """
@@ -447,7 +447,7 @@ class Metadata(Group):
     async def update_schema(
         self, project_id: str, catalog_id: str, schema_name: str, usage: MetadataAIUsageUpdateRequest
     ) -> dict[str, object]:
-        """Let the agent use a schema, or not.
+        """Set whether the agent may use a schema.
 
         [API page](https://docs.peaka.com/api-reference/metadata/update-metadata-ai-usage-per-schema-level)
         """
@@ -495,12 +495,12 @@ class Metadata(Group):
         waiting: Waiting = DEFAULT_WAITING,
         on_progress: Callable[[MetadataRefreshJobStatusResult], object] | None = None,
     ) -> MetadataRefreshJobStatusResult:
-        """Read a catalog's metadata again and wait for it.
+        """Read a catalog's metadata again and wait for the refresh to end.
 
         Raises:
             WorkFailedError: the refresh failed or is stuck.
-            WaitTimeoutError: it has not ended in time; it goes on.
-            WaitStalledError: it shows no progress.
+            WaitTimeoutError: the refresh has not ended in time; it goes on.
+            WaitStalledError: the refresh shows no progress.
         """
         await self.refresh(project_id, refresh)
         return await self.wait_for_refresh(
@@ -515,15 +515,15 @@ class Metadata(Group):
         waiting: Waiting = DEFAULT_WAITING,
         on_progress: Callable[[MetadataRefreshJobStatusResult], object] | None = None,
     ) -> MetadataRefreshJobStatusResult:
-        """Wait for a refresh of a catalog's metadata.
+        """Wait for a refresh of a catalog's metadata to end.
 
-        The state of the last refresh stays until the next has begun: an end state counts once the work was seen
-        running, or has stood for five polls.
+        The service shows the state of the last refresh until the next one begins. So a final state counts only if an
+        earlier poll saw the refresh running, or if five polls have shown that state.
 
         Raises:
             WorkFailedError: the refresh failed or is stuck.
-            WaitTimeoutError: it has not ended in time; it goes on.
-            WaitStalledError: it shows no progress.
+            WaitTimeoutError: the refresh has not ended in time; it goes on.
+            WaitStalledError: the refresh shows no progress.
         """
         return await wait(
             functools.partial(self.get_refresh_status, project_id, catalog_id),
@@ -535,14 +535,14 @@ class Metadata(Group):
 
 
 class RefreshReader:
-    """Reads polls of a metadata refresh; a state does not say which refresh it is of, so the polls are counted."""
+    """Reads the polls of a metadata refresh. A state does not say which refresh it belongs to, so polls are counted."""
 
     def __init__(self) -> None:
         self._polls = 0
         self._seen_running = False
 
     def read(self, result: MetadataRefreshJobStatusResult) -> Polled:
-        """What an answer shows of the refresh."""
+        """Read the state of the refresh from an answer."""
         self._polls += 1
         state = state_name(result.status)
         old = not self._seen_running and self._polls < _POLLS_OF_AN_OLD_STATE

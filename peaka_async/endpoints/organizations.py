@@ -1,4 +1,4 @@
-"""Organizations: the top level, above workspaces and projects. They want a Partner key."""
+"""Organizations: the top level, above workspaces and projects. The operations need a Partner key."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from peaka_async.models.organizations import Organization
 
 
 class Organizations(Group):
-    """The organizations that the key reaches."""
+    """The organizations that the key can access."""
 
     async def list(self) -> List[Organization]:
         """List the organizations.

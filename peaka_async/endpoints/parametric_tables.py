@@ -1,4 +1,4 @@
-"""Parametric tables: tables of a REST source with values for their parameters."""
+"""Parametric tables: tables of REST sources, with values for their parameters."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ParametricTables(Group):
         )
 
     async def delete(self, project_id: str, catalog_id: str, to_schema: str, to_table: str) -> None:
-        """Delete a parametric table, by its own schema and name. The table it was made from stays.
+        """Delete a parametric table by its own schema and name. The table that it was made from stays.
 
         [API page](https://docs.peaka.com/api-reference/parametric-tables/delete-parametric-table)
         """

@@ -1,4 +1,4 @@
-"""Projects: where connections, catalogs, tables and queries live. They want a Partner key."""
+"""Projects: they hold connections, catalogs, tables and queries. The operations need a Partner key."""
 
 from __future__ import annotations
 

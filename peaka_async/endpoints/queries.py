@@ -1,4 +1,4 @@
-"""Queries: saved SQL, and what to execute."""
+"""Queries: saved SQL, and its execution."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from peaka_async.models.query_results import QueryResult
 
 
 class Queries(Group):
-    """The saved queries of a project, and the execution of SQL."""
+    """The saved queries of a project, and the execution of queries."""
 
     async def list(self, project_id: str) -> List[Query]:
         """List the project's queries.
@@ -35,8 +35,8 @@ class Queries(Group):
         [API page](https://docs.peaka.com/api-reference/queries/create-query)
 
         Raises:
-            BadRequestError: the SQL does not parse, or with `check_schema_exists` names a schema that does not
-                exist.
+            BadRequestError: the SQL is invalid, or it names a schema that does not exist (checked only with
+                `check_schema_exists`).
         """
         return await self._send(
             Request(
@@ -54,22 +54,22 @@ class Queries(Group):
     async def execute(
         self, project_id: str, query: ExecutableQuery, *, result_format: ResultFormat = ResultFormat.CELL_TYPED
     ) -> QueryResult:
-        """Execute a query and get its rows, all at once.
+        """Execute a query and get all its rows.
 
-        The query is put together of parts, a saved one by id or by name, or a statement. Where it has a `timeout` the
-        call's own limits are widened to exceed it.
+        The query is built from its parts, is a saved query by id or by name, or is an SQL statement. If it has a
+        `timeout`, the call's own limits are raised above it.
 
         [API page](https://docs.peaka.com/api-reference/queries/execute-query)
 
         Args:
             project_id: the project.
-            query: what to execute.
-            result_format: CELL_TYPED is the only one that carries the columns' types.
+            query: the query to execute.
+            result_format: the form of the result. Only CELL_TYPED carries the types of the columns.
 
         Raises:
-            BadRequestError: the SQL does not parse, or does more than read.
+            BadRequestError: the SQL is invalid, or is not a read-only statement.
             NotFoundError: there is no such query.
-            DecodeError: the result was too large for the service to send whole; export it.
+            DecodeError: the service cut the result off because it is too large; export it instead.
         """
         return await self._send(
             Request(
@@ -107,7 +107,7 @@ class Queries(Group):
     async def update(
         self, project_id: str, query_id: str, query: QueryRequest, *, check_schema_exists: bool | None = None
     ) -> Query:
-        """Change a query's name, SQL or schedule; what is left out stays.
+        """Change a query's name, SQL or schedule. Fields that are left out do not change.
 
         [API page](https://docs.peaka.com/api-reference/queries/update-query)
 

@@ -1,4 +1,4 @@
-"""Query folders: the tree in which a project's queries are kept."""
+"""Query folders: the tree that holds a project's queries."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class QueryFolders(Group):
         )
 
     async def create(self, project_id: str, folder: QueryFolderCreateRequest) -> QueryFolderItem:
-        """Create a folder at the root. The folders between are made too.
+        """Create a folder at the root. Missing folders on its path are created too.
 
         [API page](https://docs.peaka.com/api-reference/query-folders/create-query-folder)
         """
@@ -56,7 +56,7 @@ class QueryFolders(Group):
     async def get_tree(
         self, project_id: str, *, include_queries: bool | None = None, root_folder_id: str | None = None
     ) -> QueryFolderTreeResponse:
-        """Get the folders as a tree, all of it or from `root_folder_id` on.
+        """Get the folders as a tree: all of them, or the subtree that starts at `root_folder_id`.
 
         [API page](https://docs.peaka.com/api-reference/query-folders/get-query-folder-tree)
         """
@@ -73,7 +73,7 @@ class QueryFolders(Group):
         )
 
     async def get(self, project_id: str, folder_id: str) -> QueryFolderWithContentsResponse:
-        """Get a folder with what lies directly in it.
+        """Get a folder with the folders and queries directly in it.
 
         [API page](https://docs.peaka.com/api-reference/query-folders/read-query-folder)
 
@@ -94,7 +94,7 @@ class QueryFolders(Group):
     async def add_or_remove_query(
         self, project_id: str, folder_id: str, queries: QueryFolderUpdateRequest
     ) -> QueryFolderWithContentsResponse:
-        """Move queries into a folder, and others out of it to the root.
+        """Move queries into a folder, and move other queries out of it to the root.
 
         [API page](https://docs.peaka.com/api-reference/query-folders/add-remove-queries-in-from-folder)
         """
@@ -111,7 +111,7 @@ class QueryFolders(Group):
         )
 
     async def delete(self, project_id: str, folder_id: str, *, force: bool | None = None) -> None:
-        """Delete a folder that is empty; with `force` also one that is not, with all that is in it.
+        """Delete an empty folder. With `force`, delete a folder with everything in it.
 
         [API page](https://docs.peaka.com/api-reference/query-folders/delete-query-folder)
         """
@@ -145,7 +145,7 @@ class QueryFolders(Group):
         )
 
     async def move(self, project_id: str, folder_id: str, path: QueryPathUpdateRequest) -> QueryFolderItem:
-        """Move a folder with all that is in it.
+        """Move a folder with everything in it.
 
         [API page](https://docs.peaka.com/api-reference/query-folders/move-query-folder)
         """
@@ -164,7 +164,7 @@ class QueryFolders(Group):
     async def create_in_folder(
         self, project_id: str, parent_folder_id: str, folder: QueryFolderCreateRequest
     ) -> QueryFolderItem:
-        """Create a folder in another.
+        """Create a folder in another folder.
 
         [API page](https://docs.peaka.com/api-reference/query-folders/create-query-folder-under-parent)
         """

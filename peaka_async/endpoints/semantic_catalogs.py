@@ -70,7 +70,7 @@ class SemanticCatalogs(Group):
         )
 
     async def delete_table(self, project_id: str, catalog_id: str, table_id: str) -> None:
-        """Delete a table of a semantic catalog. Its query stays.
+        """Delete a table of a semantic catalog. The saved query stays.
 
         [API page](https://docs.peaka.com/api-reference/semantic-catalogs/delete-a-semantic-table)
         """

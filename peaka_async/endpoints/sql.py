@@ -1,4 +1,4 @@
-"""SQL: from Peaka's dialect, Trino's, into others."""
+"""SQL: translation from Peaka's dialect (Trino's) into other dialects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from peaka_async.models.sql import SQLTranspileQueryRequest, TranspiledQuery
 
 
 class Sql(Group):
-    """The translation of SQL."""
+    """Translation of SQL into other dialects."""
 
     async def transpile(self, dialect: str, query: SQLTranspileQueryRequest) -> TranspiledQuery:
         """Translate a query from Trino's SQL into another dialect, such as `mysql`, `postgres` or `bigquery`.

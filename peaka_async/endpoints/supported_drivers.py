@@ -1,4 +1,4 @@
-"""Supported drivers: how other tools connect to Peaka's query engine."""
+"""Supported drivers: connection strings for tools that use Peaka's query engine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from peaka_async.models.supported_drivers import ConnectionStrings
 
 
 class SupportedDrivers(Group):
-    """The connection strings for other tools; they hold the API key."""
+    """Connection strings for other tools. They hold the API key."""
 
     async def get(self, *, catalog_name: str | None = None) -> ConnectionStrings:
         """Get the connection strings of all drivers.

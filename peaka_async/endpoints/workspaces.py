@@ -1,4 +1,4 @@
-"""Workspaces: an organization's groups of projects. They want a Partner key."""
+"""Workspaces: groups of projects in an organization. The operations need a Partner key."""
 
 from __future__ import annotations
 
