@@ -1,6 +1,6 @@
-"""What the API takes and gives, as attrs classes; no I/O.
+"""The API's requests and answers, as attrs classes. No I/O.
 
-A module is imported when something of it is asked for first: the whole of the API is too much to load at once.
+A module is imported when one of its names is first used: importing all models at once would take too long.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ _NAMES = {
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
-if not TYPE_CHECKING:  # type checkers take the public names of the modules above
+if not TYPE_CHECKING:  # type checkers read the public names of the modules above
     __all__ = sorted(_HOMES)
 
     def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""What the text of a result's cell means, by the type that Trino names for its column."""
+"""The values of a result's cells, read from their text by the Trino type of their column."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TIMESTAMP = re.compile(
 @final
 @attrs.frozen
 class DataType:
-    """A type as Trino writes it: `decimal(12,2)`, `timestamp(6) with time zone`."""
+    """A Trino type, such as `decimal(12,2)` or `timestamp(6) with time zone`."""
 
     base: str
     parameters: tuple[int, ...] = ()
@@ -39,7 +39,7 @@ class DataType:
 
 @functools.lru_cache(maxsize=1024)
 def data_type_of(name: str) -> DataType | None:
-    """The type of that name; None for the types that hold others, and for what is no type's name."""
+    """Parse the name of a type; None if it is not a type's name, or is a type that contains other types."""
     found = _TYPE.fullmatch(name.strip().lower())
     if found is None:
         return None
@@ -51,9 +51,9 @@ def data_type_of(name: str) -> DataType | None:
 
 
 def value_of_cell(cell: object, data_type: str | None) -> object:
-    """What a cell means.
+    """Convert a cell to a value of its type.
 
-    The cell itself where it is no text, where its type is not known, and where the text is none of its type.
+    Returns the cell itself if it is not text, if its type is unknown, or if the text is not valid for the type.
     """
     if not isinstance(cell, str) or data_type is None:
         return cell
@@ -63,7 +63,7 @@ def value_of_cell(cell: object, data_type: str | None) -> object:
     try:
         return read(cell)
     except (ValueError, LookupError, ArithmeticError, OSError, RecursionError):
-        # ZoneInfo raises LookupError for a zone that is not known and OSError for a folder of zones.
+        # ZoneInfo raises LookupError for an unknown zone, and OSError for a folder of zones.
         return cell
 
 
@@ -141,7 +141,7 @@ def _no_constant(name: str) -> object:
 
 
 def _clock(hours: str, minutes: str, seconds: str | None, fraction: str | None) -> time:
-    # Python counts microseconds; the cell keeps what lies beyond them.
+    # Python has microseconds; further digits remain in the raw cell only.
     return time(int(hours), int(minutes), int(seconds or 0), int(f"{(fraction or '0')[:6]:0<6}"))
 
 

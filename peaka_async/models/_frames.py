@@ -1,4 +1,4 @@
-"""Query results as tables of pandas and of Arrow, which are loaded here and at the first use only."""
+"""Query results as pandas and Arrow tables. Both libraries are imported only when they are first used."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ _MAX_DECIMAL256_DIGITS = 76
 @final
 @attrs.define
 class Series:
-    """A column of a result, and what its cells were before they got their type."""
+    """A column of a result, with the values of its cells and the raw cells."""
 
     data_type: DataType | None = None
     values: list[object] = attrs.field(factory=list)
     raw: list[object] = attrs.field(factory=list)
 
     def add(self, value: object, raw: object, data_type: str | None) -> None:
-        """Add a cell; the first one that tells its type gives the column's."""
+        """Add a cell. The column gets its type from the first cell that has one."""
         self.values.append(value)
         self.raw.append(raw)
         if self.data_type is None and data_type is not None:
             self.data_type = data_type_of(data_type)
 
     def pad(self, length: int) -> None:
-        """Let the rows up to this one that lack the column have None in it."""
+        """Fill the column with None up to this length, for rows that do not have the column."""
         missing = length - len(self.values)
         self.values += [None] * missing
         self.raw += [None] * missing
@@ -54,21 +54,21 @@ class Series:
         return self.data_type is not None and self.data_type.zoned
 
     def holds(self, kind: type) -> bool:
-        """Whether each value is of exactly this type, or absent."""
+        """Whether each value is None or of exactly this type."""
         return all(value is None or type(value) is kind for value in self.values)
 
     def holds_int64(self) -> bool:
         return self.holds(int) and all(value is None or value in _INT64 for value in self.values)
 
     def instants(self) -> list[object]:
-        """The timestamps, those with a time zone moved to UTC."""
+        """The timestamps; those with a time zone are converted to UTC."""
         return [
             value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo else value for value in self.values
         ]
 
 
 def to_pandas(columns: Mapping[str, Series], row_count: int) -> pd.DataFrame:
-    """Make a DataFrame.
+    """Make a pandas DataFrame.
 
     Raises:
         ConfigurationError: pandas is not installed.
@@ -98,7 +98,7 @@ def _pandas_type(series: Series) -> str:
 
 
 def _is_uniform(series: Series) -> bool:
-    """Whether all timestamps have a time zone, or none, as the column's type says."""
+    """Whether all timestamps have a time zone if the column's type has one, and no timestamp has one otherwise."""
     return all((value.tzinfo is not None) is series.zoned for value in series.values if isinstance(value, datetime))
 
 
@@ -123,13 +123,13 @@ def _arrow_array(pa: ModuleType, series: Series) -> pa.Array:
         try:
             return pa.array(series.instants(), type=kind)
         except (pa.ArrowException, OverflowError):
-            # A decimal with more digits than its type allows, a date that Arrow does not know.
+            # Such as a decimal with more digits than its type allows, or a date that Arrow does not support.
             pass
     return pa.array(_texts(series.raw), type=pa.string())
 
 
 def _arrow_type(pa: ModuleType, series: Series) -> pa.DataType | None:
-    """The column's type in Arrow; None where it stays text."""
+    """The column's type in Arrow; None if it stays text."""
     if series.base in INTEGERS and series.holds_int64():
         return pa.int64()
     if series.base in FLOATS and series.holds(float):
@@ -154,7 +154,7 @@ def _arrow_decimal(pa: ModuleType, series: Series) -> pa.DataType | None:
 
 
 def _digits_of(values: Iterable[object]) -> tuple[int, int]:
-    """The precision and scale that hold all of the values."""
+    """The smallest precision and scale that fit all values."""
     whole, scale = 1, 0
     for value in values:
         if isinstance(value, Decimal):

@@ -1,4 +1,4 @@
-"""States of work, in all the spellings that the service gives them."""
+"""States of work, in all spellings that the service uses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Self
 
 
 class Status(enum.StrEnum):
-    """A state that is found by its name in any case, with `-` for `_`, and with one `L` or two in CANCELLED."""
+    """A state whose name is accepted in any case, with `-` or `_`, and as CANCELED or CANCELLED."""
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:

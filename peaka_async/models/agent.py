@@ -14,7 +14,7 @@ __all__ = ["AIAgentChatRequestDto", "AIAgentChatStreamRequestDto", "AIAgentThrea
 class AIAgentChatRequestDto:
     """A message to the agent.
 
-    With a `thread_id` it goes on with a chat. `no_execute` lets the agent write SQL without running it.
+    `thread_id` continues a chat. With `no_execute` the agent writes SQL but does not run it.
     """
 
     message: str | None = None
@@ -24,7 +24,7 @@ class AIAgentChatRequestDto:
 
 @attrs.frozen
 class AIAgentChatStreamRequestDto:
-    """A message to the agent, to be answered in pieces. `stream_modes` are LangGraph's, such as `updates`."""
+    """A message to the agent that is answered in pieces. `stream_modes` are LangGraph's, such as `updates`."""
 
     message: str | None = None
     thread_id: str | None = attrs.field(default=None, kw_only=True)
@@ -44,9 +44,9 @@ class ChatEvent:
     """An event of a chat's stream.
 
     Attributes:
-        data: the event's text as it came.
-        event: its type; `message` where the service names none.
-        id: the last id that the service gave; empty where it gave none.
+        data: the event's text, unchanged.
+        event: the event's type; `message` if the service sent no type.
+        id: the last id that the service sent; empty if it sent none.
     """
 
     data: str
@@ -54,7 +54,7 @@ class ChatEvent:
     id: str = ""
 
     def json(self) -> dict[str, object] | None:
-        """The data as a JSON object; None where it is none."""
+        """The data as a JSON object; None if it is not one."""
         try:
             value = json.loads(self.data)
         except (ValueError, RecursionError):

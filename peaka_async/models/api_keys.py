@@ -21,7 +21,7 @@ class ApiKeyRequest:
 class ApiKey:
     """A Project key.
 
-    `api_key` is the secret itself; only the answer to its creation carries it. It is kept out of the repr.
+    `api_key` is the secret. Only the answer to `create` holds it, and the repr leaves it out.
     """
 
     name: str | None = None

@@ -1,4 +1,4 @@
-"""Caches: copies of tables that the service keeps in step with their source."""
+"""Caches: copies of tables that the service keeps up to date with their source."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _DURATION = re.compile(r"P(?=\d|T\d)(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+(\.\d+)?S)?
 
 
 class ScheduleType(enum.StrEnum):
-    """Whether a cache is refreshed by itself."""
+    """Whether a cache is refreshed automatically."""
 
     BASIC = "BASIC"
     NONE = "NONE"
@@ -49,7 +49,7 @@ class CacheState(Status):
 
 
 class CacheRun(enum.Enum):
-    """The two kinds of a cache's runs; each has a record of its own."""
+    """The two kinds of runs of a cache. The status shows the last run of each kind."""
 
     INCREMENTAL = "incremental"
     FULL_REFRESH = "full refresh"
@@ -59,8 +59,8 @@ class CacheRun(enum.Enum):
 class Schedule:
     """How often a cache is refreshed.
 
-    `expression` is an ISO 8601 duration such as `PT15M`, `PT10H` or `P2D`. It is checked when a schedule is made for a
-    request: the service answers 200 to one that it cannot read, and ignores it.
+    `expression` is an ISO 8601 duration such as `PT15M`, `PT10H` or `P2D`. It is checked before it is sent, because the
+    service ignores an invalid expression and answers 200.
     """
 
     type: ScheduleType | str | None = None
@@ -74,7 +74,7 @@ class Schedule:
             duration: an ISO 8601 duration of days, hours, minutes and seconds.
 
         Raises:
-            ConfigurationError: it is no such duration.
+            ConfigurationError: the duration is invalid.
         """
         schedule = cls(ScheduleType.BASIC, duration)
         schedule.check()
@@ -82,14 +82,14 @@ class Schedule:
 
     @classmethod
     def never(cls) -> Schedule:
-        """Refresh only when told to."""
+        """Refresh only if a run is started by a call."""
         return cls(ScheduleType.NONE)
 
     def check(self) -> None:
-        """Refuse what the service would ignore.
+        """Refuse a schedule that the service would ignore.
 
         Raises:
-            ConfigurationError: the type is unknown, or the expression is not what the type wants.
+            ConfigurationError: the type is unknown, or the expression is invalid for the type.
         """
         if self.type == ScheduleType.NONE:
             return
@@ -113,7 +113,7 @@ class CacheRequest:
     """A table to cache. Without schedules it is copied once.
 
     Raises:
-        ConfigurationError: a schedule is one that the service would ignore.
+        ConfigurationError: a schedule is invalid; the service would ignore it.
     """
 
     catalog_id: str | None = None
@@ -125,10 +125,10 @@ class CacheRequest:
 
 @attrs.frozen(kw_only=True)
 class CacheSettingsUpdateRequest:
-    """The schedules of a cache. Both are replaced: one that is left out is switched off.
+    """The schedules of a cache. Both are replaced: a schedule that is left out is switched off.
 
     Raises:
-        ConfigurationError: a schedule is one that the service would ignore.
+        ConfigurationError: a schedule is invalid; the service would ignore it.
     """
 
     incremental_cache_schedule: Schedule | None = attrs.field(default=None, validator=_check_schedule)
@@ -151,7 +151,7 @@ class Cache:
 
 @attrs.frozen
 class CacheCreateStatus:
-    """What became of one request of a batch: a cache, or an error's text."""
+    """The result of one request of a batch: a cache, or the text of an error."""
 
     success: bool | None = None
     error: str | None = None
@@ -160,7 +160,7 @@ class CacheCreateStatus:
 
 @attrs.frozen
 class CacheTrigger:
-    """The answer to a trigger."""
+    """The answer to a call that starts a run."""
 
     status: str | None = None
     message: str | None = None
@@ -168,7 +168,7 @@ class CacheTrigger:
 
 @attrs.frozen
 class CacheExecutionProgress:
-    """How far a run got, in rows."""
+    """The progress of a run, in rows."""
 
     number_of_cached_records: int | None = None
     number_of_inserted_records: int | None = None
@@ -180,7 +180,7 @@ class CacheExecutionProgress:
 
 @attrs.frozen
 class CacheExecutionInfo:
-    """One run of a cache, incremental or full by its `execution_mode`."""
+    """One run of a cache. `execution_mode` says whether it is incremental or full."""
 
     id: str | None = None
     execution_mode: str | None = None

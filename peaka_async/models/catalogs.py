@@ -26,7 +26,7 @@ __all__ = [
 class CatalogRequest:
     """A catalog to create on a connection.
 
-    `extra_parameters` is what some connectors need beside it: Google Sheets takes the `sheets` to include.
+    `extra_parameters` are needed by some connectors: Google Sheets takes the `sheets` to include.
     """
 
     name: str | None = None
@@ -38,8 +38,8 @@ class CatalogRequest:
 class Catalog:
     """A data source of a project.
 
-    `name` is the catalog's name in SQL. The built-in catalogs (`internal`: Peaka Tables and BI Tables, `query`: saved
-    queries) and semantic catalogs have no connection.
+    `name` is the catalog's name in SQL. Semantic catalogs and the built-in catalogs have no connection. The built-in
+    ones are `internal` (Peaka Tables and BI Tables) and `query` (saved queries).
     """
 
     id: str | None = None
@@ -74,10 +74,10 @@ class Schema:
 
 @attrs.frozen
 class TableCacheResult:
-    """Whether a table is cached, and how it could be.
+    """Whether a table is cached, and how it can be cached.
 
-    `supported_cache_types` holds `FULL_REFRESH`, `INCREMENTAL`, both, or nothing for a table that cannot be cached.
-    It and `is_cacheable` are None where the service could not find out.
+    `supported_cache_types` holds `FULL_REFRESH`, `INCREMENTAL` or both; it is empty if the table cannot be cached.
+    It and `is_cacheable` are None if the service could not find out.
     """
 
     supported_cache_types: list[str] | None = None
@@ -89,8 +89,8 @@ class TableCacheResult:
 class ColumnStatistics:
     """An estimate for the query planner.
 
-    `distinct_fraction` reads like PostgreSQL's `n_distinct`: below 0 it is minus the fraction of rows that are
-    distinct, from 0 on the number of distinct values.
+    `distinct_fraction` has the meaning of PostgreSQL's `n_distinct`. A negative value is minus the fraction of rows
+    that are distinct; other values are the number of distinct values.
     """
 
     column_name: str | None = None
@@ -109,10 +109,10 @@ class TableStatistics:
 
 @attrs.frozen(kw_only=True)
 class SearchRequest:
-    """What to search for: a text that names contain, in any case.
+    """A search for names that contain a text, in upper or lower case.
 
-    `catalog` is a catalog's name in SQL. `schema` alone searches the schemas of that name, with `catalog` the one.
-    The service gives 100 results from offset 0 where `limit` and `offset` are left out.
+    `catalog` is a catalog's name in SQL. `schema` without `catalog` searches the schemas of that name in all catalogs.
+    By default the service returns 100 results from offset 0.
     """
 
     catalog: str | None = None
@@ -124,7 +124,7 @@ class SearchRequest:
 
 @attrs.frozen
 class CatalogSchemaTable:
-    """A match: a catalog, a schema of one where `schema` is set, a table where `table` is set too."""
+    """A match: a catalog, a schema if `schema` is set, or a table if `table` is set too."""
 
     catalog: str | None = None
     schema: str | None = None
@@ -133,7 +133,7 @@ class CatalogSchemaTable:
 
 @attrs.frozen
 class Page:
-    """Where a page of results lies in the whole. `next_offset` is None on the last."""
+    """The position of a page in all results. `next_offset` is None on the last page."""
 
     limit: int | None = None
     offset: int | None = None
@@ -149,7 +149,7 @@ class SearchText:
 
 @attrs.frozen
 class Meta:
-    """What the results are a page of."""
+    """The search and the page that the results belong to."""
 
     page: Page | None = None
     query: SearchText | None = None
@@ -157,7 +157,7 @@ class Meta:
 
 @attrs.frozen
 class SearchResult:
-    """One page of matches. A group without a match is None or empty."""
+    """One page of matches. A group without matches is None or empty."""
 
     matched_catalogs: list[CatalogSchemaTable] | None = None
     matched_schemas: list[CatalogSchemaTable] | None = None
@@ -171,5 +171,5 @@ class SearchResult:
 
     @property
     def next_offset(self) -> int | None:
-        """The offset of the next page; None where this is the last."""
+        """The offset of the next page; None on the last page."""
         return None if self.meta is None or self.meta.page is None else self.meta.page.next_offset

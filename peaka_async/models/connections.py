@@ -28,7 +28,7 @@ __all__ = [
 
 _MAX_REDIRECT_BYTES = 64 * 1024
 
-# An absolute URL, or the origin form ("/callback?…") that servers hand out; anything else is a bare query.
+# An absolute URL, or the path and query ("/callback?…") that servers provide; anything else is a bare query.
 _IS_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/|/")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -45,7 +45,7 @@ class FieldType(enum.StrEnum):
 class Connection:
     """A connection of a project.
 
-    `url` is the consent page to send the customer's browser to, on connections that an OAuth2 flow has yet to complete.
+    If the connection still needs an OAuth2 flow, `url` is the consent page; send the customer's browser to it.
     """
 
     id: str | None = None
@@ -56,21 +56,21 @@ class Connection:
 
 @attrs.frozen
 class TokenCredential:
-    """A connector's token, as Stripe's."""
+    """A connector's token, such as Stripe's."""
 
     token: str = attrs.field(repr=False)
 
 
 @attrs.frozen
 class PersonalAccessTokenCredential:
-    """A personal access token, as Airtable's."""
+    """A personal access token, such as Airtable's."""
 
     personal_access_token: str = attrs.field(repr=False)
 
 
 @attrs.frozen(kw_only=True)
 class OAuth2Credential:
-    """The partner's own OAuth2 app, with the tokens where the partner already holds them.
+    """The partner's own OAuth2 app, with its tokens if the partner already has them.
 
     `redirect_url` is the partner's redirect URL, for the flow that ends in `oauth2_callback`.
     """
@@ -84,7 +84,7 @@ class OAuth2Credential:
 
 @attrs.frozen(kw_only=True)
 class DatabaseCredential:
-    """The address and login of a database, as PostgreSQL's."""
+    """The address and login of a database, such as PostgreSQL."""
 
     url: str | None = attrs.field(default=None, repr=False)
     port: int | None = attrs.field(default=None, repr=False)
@@ -97,15 +97,15 @@ class DatabaseCredential:
 Credential = (
     TokenCredential | PersonalAccessTokenCredential | OAuth2Credential | DatabaseCredential | Mapping[str, object]
 )
-"""What a connector needs to log in: one of the documented shapes, or a mapping sent as it is."""
+"""The credential of a connector: one of the documented classes, or a mapping that is sent unchanged."""
 
 
 @attrs.frozen
 class ConnectionRequest:
-    """A connection to create, or what to change of one.
+    """A connection to create, or the changes to a connection.
 
-    `connection_callback` is the URL that Peaka sends the browser to after the consent, in the flows where
-    Peaka handles the provider's redirect.
+    `connection_callback` is the URL that Peaka sends the browser to after the consent, for flows in which Peaka itself
+    handles the provider's redirect.
     """
 
     name: str | None = None
@@ -126,9 +126,9 @@ class ConnectionConfigurationItem:
 
 @attrs.frozen
 class ConnectionConfiguration:
-    """What a connector is and what its credential must hold.
+    """A connector, with the fields of its credential.
 
-    `redirect_required` says that the connection needs an OAuth2 flow.
+    `redirect_required` is true if a connection needs an OAuth2 flow.
     """
 
     connection_type: str | None = None
@@ -144,15 +144,15 @@ class ConnectionConfiguration:
 
 def _check_query(_: object, __: attrs.Attribute[str], value: str) -> None:
     if not isinstance(value, str) or not value:
-        msg = "Oauth2Callback: query_parameters must be the redirect's raw query, a str that is not empty."
+        msg = "Oauth2Callback: query_parameters must be the redirect's raw query, a non-empty str."
         raise ConfigurationError(msg)
 
 
 @attrs.frozen(repr=False)
 class Oauth2Callback:
-    """The query string that the provider's redirect carried, to be posted byte for byte.
+    """The query string of the provider's redirect. It is posted byte for byte.
 
-    Make it with `from_redirect`, or give `query_parameters` the raw query without its `?`.
+    Make it with `from_redirect`, or pass the raw query without its `?` as `query_parameters`.
     """
 
     query_parameters: str = attrs.field(repr=False, validator=_check_query)
@@ -165,18 +165,18 @@ class Oauth2Callback:
         forward_errors: bool = False,
         max_bytes: int = _MAX_REDIRECT_BYTES,
     ) -> Self:
-        """Take the query out of the request that the provider's redirect made.
+        """Make a callback from the provider's redirect.
 
         Args:
-            redirect: the full URL, its path and query, or the raw query with or without `?`. The query is kept
-                byte for byte, so give what the framework calls raw: ASGI `scope["query_string"]`, aiohttp
-                `request.rel_url.raw_query_string`. A fragment is dropped.
-            forward_errors: make a callback of a redirect that carries `error=…` too, to let Peaka know of it.
-            max_bytes: the largest redirect accepted, in bytes.
+            redirect: the full URL, its path and query, or the raw query with or without `?`. The query is kept byte
+                for byte, so pass the framework's raw form: `scope["query_string"]` in ASGI,
+                `request.rel_url.raw_query_string` in aiohttp. A fragment is dropped.
+            forward_errors: accept a redirect that carries `error=…` too, to report the error to Peaka.
+            max_bytes: the largest accepted redirect, in bytes.
 
         Raises:
             AuthorizationDenied: the redirect carries `error=…`: the customer or the provider refused.
-            InvalidRedirect: the query is empty, or the redirect too large or malformed.
+            InvalidRedirect: the query is empty, or the redirect is too large or malformed.
         """
         if len(redirect) > max_bytes:
             raise _invalid(f"it is longer than {max_bytes} bytes")
@@ -201,12 +201,12 @@ class Oauth2Callback:
 
     @property
     def code(self) -> str | None:
-        """The authorization code, decoded; None where there is none."""
+        """The authorization code, decoded; None if missing."""
         return self._parameter("code")
 
     @property
     def state(self) -> str | None:
-        """The state, decoded; None where there is none."""
+        """The state, decoded; None if missing."""
         return self._parameter("state")
 
     def _parameter(self, name: str) -> str | None:
@@ -222,7 +222,7 @@ class Oauth2Callback:
         description = self._parameter("error_description")
         msg = (
             f"The authorization was refused: {error}"
-            f"{f' ({description})' if description else ''}. Nothing was sent; the flow has to be begun again."
+            f"{f' ({description})' if description else ''}. Nothing was sent; start the flow again."
         )
         raise AuthorizationDenied(msg, error=error, description=description, uri=self._parameter("error_uri"))
 
@@ -231,13 +231,13 @@ class Oauth2Callback:
 
 
 def _decoded(redirect: str | bytes) -> str | None:
-    """The redirect as text that UTF-8 can carry; None where it is not."""
+    """The redirect as text; None if it is not valid UTF-8."""
     try:
         return redirect.encode().decode() if isinstance(redirect, str) else bytes(redirect).decode()
     except UnicodeError:
-        # The original error holds the whole redirect, so it goes no further.
+        # The original error holds the whole redirect, so it is not passed on.
         return None
 
 
 def _invalid(problem: str) -> InvalidRedirect:
-    return InvalidRedirect(f"This is not a redirect to complete a connection with: {problem}. Nothing was sent.")
+    return InvalidRedirect(f"The redirect cannot complete a connection: {problem}. Nothing was sent.")

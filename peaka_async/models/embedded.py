@@ -1,4 +1,4 @@
-"""Embedded Peaka: sessions of its user interface in an iframe."""
+"""Embedded Peaka: sessions of Peaka's user interface in an iframe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["EmbeddedSession", "InitSessionRequest", "SessionMode"]
 
 
 class SessionMode(enum.StrEnum):
-    """What the embedded interface shows."""
+    """The part of Peaka's interface that a session shows."""
 
     CONNECTOR_MODAL_ONLY = "CONNECTOR_MODAL_ONLY"
     FULL_STUDIO = "FULL_STUDIO"
@@ -18,11 +18,11 @@ class SessionMode(enum.StrEnum):
 
 @attrs.frozen(kw_only=True)
 class InitSessionRequest:
-    """A session to begin.
+    """A session to start.
 
-    `connector_type` preselects a connector, and `auto_create_catalog` makes a catalog of the new connection, both in
-    the mode CONNECTOR_MODAL_ONLY; `feature_flags` show and hide parts of the interface in the mode FULL_STUDIO.
-    `timeout_in_seconds` is how long the session lives.
+    In the mode CONNECTOR_MODAL_ONLY, `connector_type` preselects a connector, and `auto_create_catalog` makes a catalog
+    from the new connection. In the mode FULL_STUDIO, `feature_flags` show and hide parts of the interface.
+    `timeout_in_seconds` is the lifetime of the session.
     """
 
     project_id: str | None = None
@@ -37,7 +37,7 @@ class InitSessionRequest:
 
 @attrs.frozen
 class EmbeddedSession:
-    """A session. `session_url` works once and lets in whoever opens it, so it is kept out of the repr."""
+    """A session. `session_url` works once, for anyone who opens it, so the repr leaves it out."""
 
     session_url: str | None = attrs.field(default=None, repr=False)
     partner_origin: str | None = None

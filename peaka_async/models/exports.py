@@ -22,21 +22,21 @@ __all__ = [
 
 
 class ExportFormat(enum.StrEnum):
-    """How rows are written."""
+    """The format of the exported files."""
 
     CSV = "CSV"
     JSONL = "JSONL"
 
 
 class ExportCompression(enum.StrEnum):
-    """How files are compressed; with GZIP their names end in `.gz`."""
+    """The compression of the exported files. With GZIP their names end in `.gz`."""
 
     NONE = "NONE"
     GZIP = "GZIP"
 
 
 class ExportStatus(Status):
-    """The state of an export. EXPIRED: it succeeded, and its files were removed since."""
+    """The state of an export. EXPIRED means that it succeeded and its files have been removed."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -48,7 +48,7 @@ class ExportStatus(Status):
 
 @attrs.frozen(kw_only=True)
 class ExportCsvOptions:
-    """The form of a CSV file."""
+    """The format of a CSV file."""
 
     delimiter: str | None = None
     quote_char: str | None = None
@@ -59,10 +59,10 @@ class ExportCsvOptions:
 
 @attrs.frozen(kw_only=True)
 class ExportRequest:
-    """What to export, and how.
+    """An export to start.
 
-    `limit` is the number of rows, which the service keeps within 1 and 1,000,000. Without `columns` all are exported;
-    `include_system_columns` adds Peaka's own (`_id`, `_version`, …).
+    `limit` is the number of rows; the service changes it to a number from 1 to 1,000,000. Without `columns` all columns
+    are exported. `include_system_columns` adds Peaka's own columns (`_id`, `_version`, …).
     """
 
     format: ExportFormat | str | None = None
@@ -83,9 +83,9 @@ class ExportJobCreated:
 
 @attrs.frozen
 class ExportFile:
-    """A file of an export. Whoever has `url` can download it for a while, so it is kept out of the repr.
+    """A file of an export. Until it expires, `url` works for anyone who has it, so the repr leaves it out.
 
-    `bytes` is its size.
+    `bytes` is the size of the file.
     """
 
     name: str | None = None
@@ -97,8 +97,8 @@ class ExportFile:
 class ExportJobResponse:
     """An export.
 
-    `files` is there once it succeeded, for the user who began it, and only where one export is read, not in lists. The
-    links end at `expires_at`; reading the export again gives new ones.
+    `files` is set if the export has succeeded, for the user who started it, and only by `get`, not by `list`. The links
+    expire at `expires_at`; call `get` again for new ones.
     """
 
     id: str | None = None

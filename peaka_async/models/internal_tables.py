@@ -36,9 +36,9 @@ class ColumnDataType(enum.StrEnum):
 class Table:
     """A table of a schema.
 
-    `supported_cache_types` holds `FULL_REFRESH`, `INCREMENTAL`, both, or nothing for a table that cannot be cached; it
-    is None where the service could not find out. A dynamic table has columns, `_q_…`, that a query must give values
-    for. `is_cached` says that queries read the cache, which may still be filling.
+    `supported_cache_types` holds `FULL_REFRESH`, `INCREMENTAL` or both. It is empty if the table cannot be cached, and
+    None if the service could not find out. A dynamic table has columns named `_q_…`, which need values in each query.
+    If `is_cached` is true, queries read the cache, which may not be complete yet.
     """
 
     catalog_id: str | None = None
@@ -53,10 +53,10 @@ class Table:
 
 @attrs.frozen
 class ColumnRequest:
-    """A column to create, or what to change of one.
+    """A column to create, or the changes to a column.
 
-    The service keeps `default_value`; it has been seen to accept `is_not_null` and `is_unique` without effect: read
-    the columns back where they matter.
+    The service stores `default_value`. It has been seen to accept `is_not_null` and `is_unique` without effect. If you
+    depend on them, list the columns to check.
     """
 
     name: str | None = None
@@ -69,7 +69,7 @@ class ColumnRequest:
 
 @attrs.frozen
 class ColumnDetail:
-    """A column of a table. `data_type` is Trino's name of the type, such as `timestamp(6)`."""
+    """A column of a table. `data_type` is a Trino type, such as `timestamp(6)`."""
 
     id: str | None = None
     name: str | None = None
@@ -83,7 +83,7 @@ class ColumnDetail:
 
 @attrs.frozen
 class CsvMapping:
-    """Which column of a CSV file fills the table's column `name`: the one so named, or the one at an index from 0."""
+    """The column of a CSV file that fills the table's column `name`, given by its own name or by its index from 0."""
 
     name: str
     csv_column_name: str | None = attrs.field(default=None, kw_only=True)
@@ -91,7 +91,7 @@ class CsvMapping:
 
     def __attrs_post_init__(self) -> None:
         if (self.csv_column_name is None) == (self.csv_column_index is None):
-            problem = "takes either csv_column_name or csv_column_index"
+            problem = "needs either csv_column_name or csv_column_index"
         elif self.csv_column_index is not None and self.csv_column_index < 0:
             problem = "counts csv_column_index from 0"
         else:
@@ -102,10 +102,10 @@ class CsvMapping:
 
 @attrs.frozen
 class CsvImportRequest:
-    """How a CSV file's columns fill a table's.
+    """A mapping from the columns of a CSV file to the columns of a table.
 
-    Columns of the table without a mapping get their defaults. A file without a header line takes mappings by index
-    only.
+    Columns of the table without a mapping get their defaults. If the file has no header line, all mappings must be by
+    index.
     """
 
     mappings: list[CsvMapping]
@@ -127,13 +127,13 @@ class CsvImportRequest:
 
     @classmethod
     def of_columns(cls, *names: str) -> CsvImportRequest:
-        """Fill columns from those that have the same names in the file's header."""
+        """Fill each of these columns from the column of the same name in the file."""
         return cls([CsvMapping(name, csv_column_name=name) for name in names])
 
 
 @attrs.frozen
 class ImportJob:
-    """An import. `start_time` and `end_time` are milliseconds since 1970; `result["processed"]` counts the rows."""
+    """An import. `start_time` and `end_time` are in milliseconds since 1970. `result["processed"]` counts the rows."""
 
     id: str | None = None
     status: str | None = None

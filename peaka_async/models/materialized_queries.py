@@ -23,7 +23,7 @@ class MaterializedQueryState(Status):
 
 @attrs.frozen
 class MaterializedQueryStatusView:
-    """The last refresh of a materialized query, and the next."""
+    """The last refresh of a materialized query, and the time of the next."""
 
     query_id: str | None = None
     query_name: str | None = None

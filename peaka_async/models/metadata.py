@@ -1,4 +1,4 @@
-"""Metadata: what the AI agent knows of a project's tables."""
+"""Metadata: what the AI agent knows about a project's tables."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class UpdateFrequency(enum.StrEnum):
 
 
 class RelationType(enum.StrEnum):
-    """How the rows of two tables belong together."""
+    """The type of a relation between the rows of two tables."""
 
     MANY_TO_ONE = "MANY_TO_ONE"
     ONE_TO_MANY = "ONE_TO_MANY"
@@ -59,7 +59,7 @@ class RelationType(enum.StrEnum):
 
 
 class RefreshStatus(Status):
-    """The state of a metadata refresh; NOT_ACTIVE where none was begun."""
+    """The state of a metadata refresh; NOT_ACTIVE if none was started."""
 
     NOT_ACTIVE = "NOT_ACTIVE"
     COMPLETED = "COMPLETED"
@@ -73,7 +73,7 @@ class RefreshStatus(Status):
 
 @attrs.frozen
 class MetadataColumnLineage:
-    """Where a column's values come from."""
+    """The source of a column's values."""
 
     tables: list[str] | None = None
     column: str | None = None
@@ -82,7 +82,7 @@ class MetadataColumnLineage:
 
 @attrs.frozen(kw_only=True)
 class MetadataColumn:
-    """What is known of a column. A categorical column has few values: `categorical_values` lists them."""
+    """The metadata of a column. A categorical column has few values: `categorical_values` lists them."""
 
     column_name: str | None = None
     column_description: str | None = None
@@ -123,7 +123,7 @@ class Relations:
 
 @attrs.frozen
 class TableMetadata:
-    """What is known of a table. `use_with_ai` says whether the agent may use it."""
+    """The metadata of a table. `use_with_ai` says whether the agent may use it."""
 
     project_id: str | None = None
     catalog_id: str | None = None
@@ -143,7 +143,7 @@ class TableMetadata:
 
 @attrs.frozen
 class MetadataDocument:
-    """A table's metadata as it is indexed: `content` is the text that searches read."""
+    """A table's metadata in the search index. `content` is the text that is searched."""
 
     id: str | None = None
     content: str | None = None
@@ -206,7 +206,7 @@ class GoldenSqlMatches:
 
 @attrs.frozen
 class SampleQuestion:
-    """A question that the project's data could answer."""
+    """A question that the project's data can answer."""
 
     question: str | None = None
     category: str | None = None
@@ -230,7 +230,7 @@ class Semantics:
 
 @attrs.frozen
 class MetadataCategoricalColumnRequest:
-    """Read a column's values, `limit` of them at most, and again by the frequency."""
+    """A column whose values are to be read, at most `limit` of them, once or at intervals."""
 
     limit: int | None = None
     frequency: UpdateFrequency | str | None = None
@@ -266,7 +266,7 @@ class MetadataUpdateRelationRequest:
 class MetadataRefreshMetadataRequest:
     """A catalog whose metadata is to be read again.
 
-    The service calls `callback_url` when it is done, with `callback_token`, which is kept out of the repr.
+    When the refresh has ended, the service calls `callback_url` with `callback_token`. The repr leaves the token out.
     """
 
     catalog_id: str | None = None
@@ -276,7 +276,7 @@ class MetadataRefreshMetadataRequest:
 
 @attrs.frozen(kw_only=True)
 class MetadataRefreshMetadataCallbackRequest:
-    """What the service calls when a refresh is done. `callback_token` is kept out of the repr."""
+    """The callback that the service calls when a refresh has ended. The repr leaves out `callback_token`."""
 
     callback_url: str | None = attrs.field(default=None, metadata={"json": "callbackURL"})
     callback_token: str | None = attrs.field(default=None, repr=False)
@@ -291,7 +291,7 @@ class MetadataRefreshJobStatusResult:
 
 @attrs.frozen(kw_only=True)
 class MetadataCreateSemanticsRequest:
-    """How to describe a table: go on in a chat thread, begin with a prompt, look at `limit` rows."""
+    """Options for a table's description: a chat thread to continue, a prompt, and how many rows to read (`limit`)."""
 
     thread_id: str | None = None
     initial_prompt: str | None = None
@@ -300,14 +300,14 @@ class MetadataCreateSemanticsRequest:
 
 @attrs.frozen
 class MetadataAIUsageUpdateRequest:
-    """Whether the agent may use what is updated."""
+    """Whether the agent may use a catalog or a schema."""
 
     use_with_ai: bool | None = attrs.field(default=None, metadata={"json": "useWithAI"})
 
 
 @attrs.frozen(kw_only=True)
 class MetadataUpdateRequest:
-    """What to change of a table's metadata."""
+    """The changes to a table's metadata."""
 
     table_description: str | None = None
     columns: list[MetadataColumn] | None = None

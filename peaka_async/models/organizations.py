@@ -11,9 +11,9 @@ __all__ = ["Organization"]
 
 @attrs.frozen
 class Organization:
-    """An organization that the key reaches.
+    """An organization that the key can access.
 
-    `owner` is the id of the user who made it.
+    `owner` is the id of the user who created it.
     """
 
     id: str | None = None

@@ -1,4 +1,4 @@
-"""Parametric tables: tables of a REST source with values for their parameters."""
+"""Parametric tables: tables of REST sources, with values for their parameters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ParametricTableColumn:
 
 @attrs.frozen(kw_only=True)
 class ParametricTable:
-    """A table made from another by giving values to its parameters."""
+    """A table that is made from another table, with values for its parameters."""
 
     from_schema: str | None = None
     from_table: str | None = None

@@ -1,4 +1,4 @@
-"""Projects: where connections, catalogs, tables and queries live."""
+"""Projects: they hold connections, catalogs, tables and queries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Project", "ProjectRequest"]
 
 @attrs.frozen
 class ProjectRequest:
-    """A project to create, or what to change of one."""
+    """A project to create, or the changes to a project."""
 
     name: str
     description: str | None = None
@@ -21,7 +21,7 @@ class ProjectRequest:
 class Project:
     """A project of a workspace.
 
-    `owner` is a user's id.
+    `owner` is the id of a user.
     """
 
     id: str | None = None

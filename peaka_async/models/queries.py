@@ -1,4 +1,4 @@
-"""Queries: saved SQL, plain or materialized, and what to execute."""
+"""Queries: saved SQL, plain or materialized, and its execution."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ __all__ = [
 
 
 class QueryType(enum.StrEnum):
-    """Whether a query's result is computed when it is read, or stored."""
+    """Whether a query's result is computed at each read, or stored."""
 
     PLAIN = "PLAIN"
     MATERIALIZED = "MATERIALIZED"
 
 
 class MaterializedQueryScheduleType(enum.StrEnum):
-    """How the refreshes of a materialized query are timed."""
+    """The kind of schedule of a materialized query."""
 
     INTERVAL = "interval"
     CRON = "cron"
@@ -45,18 +45,18 @@ class ResultFormat(enum.StrEnum):
     """Each cell with its column's name and type."""
 
     SIMPLE = "SIMPLE"
-    """Each row as an object: of columns with the same name only one survives, and the types are lost."""
+    """Each row as an object, without types. If several columns have the same name, only one of them is in it."""
 
     COMPACT = "COMPACT"
-    """Each row as a list of values: the smallest, without types."""
+    """Each row as a list of values, without types. The smallest form."""
 
 
 @attrs.frozen(kw_only=True)
 class MaterializedQuerySchedule:
-    """When a materialized query is refreshed.
+    """The schedule of a materialized query's refreshes.
 
-    An `interval` takes `repeat_duration`, an ISO 8601 duration such as `PT6H`. A `cron` takes `cron_expression`, five
-    fields as in Unix, and optionally `timezone`, an IANA name.
+    An `interval` needs `repeat_duration`, an ISO 8601 duration such as `PT6H`. A `cron` needs `cron_expression`, with
+    five fields as in Unix, and can have a `timezone`, an IANA name.
     """
 
     type: MaterializedQueryScheduleType | str | None = None
@@ -67,10 +67,10 @@ class MaterializedQuerySchedule:
 
 @attrs.frozen(kw_only=True)
 class QueryRequest:
-    """A query to create, or what to change of one.
+    """A query to create, or the changes to a query.
 
-    A materialized query takes its SQL from `input_query`, or as a snapshot from the query that `input_query_ref_id`
-    names. `path` is the folder, such as `/reports/monthly`; missing folders are made.
+    The SQL of a materialized query is `input_query`, or a copy of the SQL of the query with the id
+    `input_query_ref_id`. `path` is the folder, such as `/reports/monthly`; missing folders are created.
     """
 
     display_name: str | None = None
@@ -85,8 +85,8 @@ class QueryRequest:
 class Query:
     """A saved query.
 
-    `name` is its name in SQL: `"peaka"."query"."<name>"`, or `"peaka"."mtquery"."<name>"` for the stored result of
-    a materialized one.
+    `name` is its name in SQL: `"peaka"."query"."<name>"`, or `"peaka"."mtquery"."<name>"` for the stored result of a
+    materialized query.
     """
 
     id: str | None = None
@@ -118,11 +118,11 @@ class TableForQuery:
 
 @attrs.frozen(kw_only=True)
 class QueryExecuteRequest:
-    """A query put together of its parts.
+    """A query that is built from its parts.
 
-    Without `columns` it reads all. An entry of `order_by` is a column name, with ` ASC` or ` DESC` after it if wanted.
-    `filters` is the service's own form, `{"and": [[{"column": {…}}, ">", [150]]]}`. `timeout` is how many seconds the
-    service may spend.
+    Without `columns` it reads all columns. An entry of `order_by` is a column name, optionally followed by ` ASC` or
+    ` DESC`. `filters` has the service's form: `{"and": [[{"column": {…}}, ">", [150]]]}`. `timeout` is the time in
+    seconds that the service may spend.
     """
 
     columns: list[str] | None = None
@@ -136,7 +136,7 @@ class QueryExecuteRequest:
 
 @attrs.frozen
 class QueryExecuteRequestId:
-    """A saved query, by its id. `timeout` is how many seconds the service may spend."""
+    """A saved query, by its id. `timeout` is the time in seconds that the service may spend."""
 
     id: str
     timeout: int | None = attrs.field(default=None, kw_only=True)
@@ -146,7 +146,7 @@ class QueryExecuteRequestId:
 class QueryExecuteRequestName:
     """A saved query or a table, by its name in SQL: `peaka.query.samplequery`, `stripe.payment.charges`.
 
-    `timeout` is how many seconds the service may spend.
+    `timeout` is the time in seconds that the service may spend.
     """
 
     qualified_name: str
@@ -155,9 +155,9 @@ class QueryExecuteRequestName:
 
 @attrs.frozen
 class QueryExecuteRequestStatement:
-    """A statement in Trino's SQL, which only reads; `OFFSET` stands before `LIMIT`.
+    """A read-only statement in Trino's SQL, in which `OFFSET` comes before `LIMIT`.
 
-    `bindings` are the values of its parameters. `timeout` is how many seconds the service may spend.
+    `bindings` are the values of its parameters. `timeout` is the time in seconds that the service may spend.
     """
 
     statement: str
@@ -166,4 +166,4 @@ class QueryExecuteRequestStatement:
 
 
 ExecutableQuery = QueryExecuteRequest | QueryExecuteRequestId | QueryExecuteRequestName | QueryExecuteRequestStatement
-"""What `queries.execute` takes."""
+"""The queries that `queries.execute` accepts."""

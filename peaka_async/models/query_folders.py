@@ -1,4 +1,4 @@
-"""Query folders: the tree in which a project's queries are kept."""
+"""Query folders: the tree that holds a project's queries."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = [
     "QueryFolderWithContentsResponse",
 ]
 
-# The codec's mark for a timestamp that older answers give as milliseconds since 1970.
+# Tells the codec that older answers give the timestamp as milliseconds since 1970.
 _Created = Annotated[datetime, "millis"]
 
 
 @attrs.frozen
 class QueryFolderCreateRequest:
-    """A folder to create. A name that is a path makes the folders between as well."""
+    """A folder to create. If the name is a path, missing folders on it are created too."""
 
     folder_name: str | None = None
 
@@ -40,9 +40,9 @@ class QueryFolderRenameRequest:
 
 @attrs.frozen(kw_only=True)
 class QueryFolderUpdateRequest:
-    """Queries to move into a folder, and queries to move out of it, to the root.
+    """Queries to move into a folder, and queries to move out of it to the root.
 
-    Both lists are always sent: the service refuses a request without either.
+    Both lists are always sent: the service refuses a request that lacks one of them.
     """
 
     query_ids_added: list[str] = attrs.field(factory=list)
@@ -62,14 +62,14 @@ class QueryFolderItem:
 
 @attrs.frozen
 class QueryFolderListResponse:
-    """The service's own form of a list of folders; `query_folders.list` gives the items alone."""
+    """The service's answer to a list of folders; `query_folders.list` returns only its items."""
 
     items: list[QueryFolderItem] | None = None
 
 
 @attrs.frozen
 class QueryFolderWithContentsResponse:
-    """A folder with the folders and queries that lie directly in it."""
+    """A folder with the folders and queries directly in it."""
 
     id: str | None = None
     name: str | None = None
@@ -82,7 +82,7 @@ class QueryFolderWithContentsResponse:
 
 @attrs.frozen
 class QueryFolderTreeNode:
-    """A folder with everything below it. `queries` is None where they were not asked for."""
+    """A folder with everything below it. `queries` is None if the call did not include queries."""
 
     id: str | None = None
     name: str | None = None
@@ -93,6 +93,6 @@ class QueryFolderTreeNode:
 
 @attrs.frozen
 class QueryFolderTreeResponse:
-    """The folders at the root of a tree."""
+    """A tree of folders, by the folders at its root."""
 
     tree: list[QueryFolderTreeNode] | None = None

@@ -1,4 +1,4 @@
-"""The result of a query: the cells as they came, and records of what they mean."""
+"""The result of a query: its raw cells, and records with typed values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["QueryResult", "Record", "ResultCell", "ResultColumn"]
 
 @attrs.frozen
 class ResultColumn:
-    """A column of a result, by where it comes from."""
+    """The source of a column of a result."""
 
     catalog_name: str | None = None
     schema_name: str | None = None
@@ -33,7 +33,7 @@ class ResultColumn:
 class ResultCell:
     """A cell as the service sends it in the format CELL_TYPED.
 
-    `value` is a text, or None for SQL's NULL, whatever `data_type` says. `order` is the column's position from 0.
+    `value` is text for every `data_type`, or None for SQL's NULL. `order` is the column's position, from 0.
     """
 
     name: str | None = None
@@ -48,12 +48,12 @@ class ResultCell:
 class Record:
     """A row of a result.
 
-    Iteration gives the values. `record[0]` is the first, `record["amount"]` the one of that column.
+    Iteration gives the values. `record[0]` is the first value, `record["amount"]` the value of that column.
 
     Attributes:
-        names: the columns' names; two columns can have the same.
-        values: what the cells mean, by the types of their columns.
-        raw: the cells as they came.
+        names: the columns' names; two columns can have the same name.
+        values: the values, converted to the types of their columns.
+        raw: the cells as the service sent them.
     """
 
     names: tuple[str, ...]
@@ -67,10 +67,10 @@ class Record:
         return len(self.values)
 
     def __getitem__(self, key: int | str) -> object:
-        """Give the value at a position or of a column.
+        """Return the value at a position, or of a column.
 
         Raises:
-            KeyError: no column has the name, or several do; `all` gives the values of all of them.
+            KeyError: no column has the name, or several columns have it; `all` returns the values of all of them.
             IndexError: there is no such position.
         """
         if isinstance(key, int):
@@ -81,7 +81,7 @@ class Record:
         return found[0]
 
     def all(self, name: str) -> tuple[object, ...]:
-        """The values of all columns of a name, in order."""
+        """The values of all columns with this name, in order."""
         return tuple(value for known, value in zip(self.names, self.values, strict=True) if known == name)
 
     def as_dict(self) -> dict[str, object]:
@@ -94,15 +94,15 @@ class Record:
 class QueryResult:
     """The result of a query.
 
-    Iteration gives a `Record` for each row and keeps none of them. Values have their columns' types where the result
-    came in the format CELL_TYPED, the default: boolean → bool; tinyint to bigint → int; decimal → Decimal; real and
-    double → float; date, time and timestamp → date, time and datetime, with a time zone where the column has one,
-    fractions of a second cut at microseconds; uuid → UUID; json → what it says. All else, and a text that is none of
-    its type, stays the text that came.
+    Iteration gives a `Record` for each row, and does not keep it. In the format CELL_TYPED, the default, values are
+    converted to their columns' types: boolean → bool; tinyint, smallint, integer and bigint → int; decimal → Decimal;
+    real and double → float; date, time and timestamp → date, time and datetime, with a time zone if the column has one,
+    and cut at microseconds; uuid → UUID; json → the parsed JSON. Other types, and text that is not valid for its type,
+    stay text.
 
     Attributes:
-        columns: where the columns come from; None where the service does not say.
-        data: the rows as they came, by the format: lists of cells (CELL_TYPED), objects (SIMPLE), lists of values
+        columns: the sources of the columns; None if the service does not say.
+        data: the rows as the service sent them: lists of cells (CELL_TYPED), objects (SIMPLE) or lists of values
             (COMPACT).
     """
 
@@ -121,46 +121,46 @@ class QueryResult:
 
     @functools.cached_property
     def records(self) -> list[Record]:
-        """All rows; made at the first use and kept."""
+        """All rows. They are made at the first use and kept."""
         return list(self)
 
     @property
     def row_count(self) -> int:
-        """How many rows came."""
+        """The number of rows."""
         return len(self.data or ())
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """The columns' names, as the first row has them; without rows as `columns` has them."""
+        """The columns' names, from the first row, or from `columns` if there are no rows."""
         for record in self:
             return record.names
         return tuple(_name(column.column_name, index) for index, column in enumerate(self.columns or ()))
 
     @property
     def data_types(self) -> tuple[str | None, ...]:
-        """Trino's names of the columns' types; None where they are not known: without rows, or in another format."""
+        """The Trino types of the columns. They are None if there are no rows, or if the format is not CELL_TYPED."""
         for row in self.data or ():
             return tuple(cell.data_type if isinstance(cell, ResultCell) else None for cell in row)
         return tuple(None for _ in self.columns or ())
 
     def to_pandas(self) -> pd.DataFrame:
-        """The result as a DataFrame; a second column named `id` is `id_2`.
+        """Return the result as a DataFrame; a second column named `id` is `id_2`.
 
-        Whole numbers become `Int64`, booleans `boolean`, real and double `float64`, texts `string`, timestamps
-        `datetime64[us]` (those with a time zone in UTC); all other columns hold Python objects.
+        Integers become `Int64`, booleans `boolean`, real and double `float64`, texts `string`, and timestamps
+        `datetime64[us]` (in UTC if they have a time zone). All other columns hold Python objects.
 
         Raises:
             ConfigurationError: pandas is not installed: `pip install peaka-async[pandas]`.
         """
-        from peaka_async.models import _frames  # noqa: PLC0415 - only those who ask for a frame pay for it
+        from peaka_async.models import _frames  # noqa: PLC0415 - loaded only if it is needed
 
         return _frames.to_pandas(self._series(), self.row_count)
 
     def to_arrow(self) -> pa.Table:
-        """The result as an Arrow table; a second column named `id` is `id_2`.
+        """Return the result as an Arrow table; a second column named `id` is `id_2`.
 
-        Timestamps with a time zone become UTC; uuid, json, `time with time zone` and what has no type stay text, as
-        does a column with a cell that is none of its type.
+        Timestamps with a time zone are converted to UTC. These columns stay text: uuid, json, `time with time zone`,
+        columns without a type, and columns with a cell that is not valid for its type.
 
         Raises:
             ConfigurationError: pyarrow is not installed: `pip install peaka-async[arrow]`.
@@ -170,7 +170,7 @@ class QueryResult:
         return _frames.to_arrow(self._series())
 
     def _series(self) -> dict[str, Series]:
-        """The result by columns, under unique names; a row that lacks a column has None in it."""
+        """The result by columns, under unique names; None if a row does not have the column."""
         from peaka_async.models._frames import Series  # noqa: PLC0415 - only those who ask for a frame pay for it
 
         columns = {name: Series() for name in unique_names(self.column_names)}
@@ -190,7 +190,7 @@ class QueryResult:
 
 @functools.lru_cache(maxsize=128)
 def unique_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names, with `_2`, `_3` … after those that stood before."""
+    """Make names unique: the second `id` becomes `id_2`, the third `id_3`."""
     taken = set(names)
     unique: dict[str, None] = {}
     for name in names:
@@ -205,7 +205,7 @@ def unique_names(names: tuple[str, ...]) -> tuple[str, ...]:
 def _record(
     row: list[ResultCell] | dict[str, object] | list[object], named: tuple[str | None, ...], before: tuple[str, ...]
 ) -> Record:
-    """A record; it shares its names with the row before where they are the same."""
+    """Make a record. If its names are those of the previous row, both share one tuple."""
     if isinstance(row, dict):
         names, raw = tuple(row), tuple(row.values())
         values = raw
@@ -227,5 +227,5 @@ def _at(names: tuple[str | None, ...], index: int) -> str | None:
 
 
 def _name(name: str | None, index: int) -> str:
-    """The name, or the one that Trino gives to a column without."""
+    """The name, or the name that Trino gives to an unnamed column."""
     return f"_col{index}" if name is None else name

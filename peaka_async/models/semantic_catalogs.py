@@ -16,7 +16,7 @@ class SemanticCatalogRequest:
 
 @attrs.frozen(kw_only=True)
 class SemanticTableRequest:
-    """A table to create from the saved query that `query_id` names."""
+    """A table to create from the saved query with the id `query_id`."""
 
     schema_name: str | None = None
     table_name: str | None = None

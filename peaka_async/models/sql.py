@@ -1,4 +1,4 @@
-"""SQL: from Peaka's dialect, Trino's, into others."""
+"""SQL: translation from Peaka's dialect (Trino's) into other dialects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SQLTranspileQueryRequest:
 
 @attrs.frozen
 class TranspiledQuery:
-    """A query in the other dialect; the service answers it as `query` or as `result`, and `sql` is the one there is."""
+    """A query in the other dialect. The service sends it as `query` or as `result`; `sql` returns the one it sent."""
 
     query: str | None = None
     result: str | None = None

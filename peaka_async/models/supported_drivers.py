@@ -1,4 +1,4 @@
-"""Supported drivers: how other tools connect to Peaka's query engine."""
+"""Supported drivers: connection strings for tools that use Peaka's query engine."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SQL_ALCHEMY = re.compile(r"(?<!jdbc:)peaka://\S+")
 
 @attrs.frozen
 class ConnectionStrings:
-    """Connection strings. They hold the caller's API key, so they are kept out of the repr.
+    """Connection strings. They hold the caller's API key, so the repr leaves them out.
 
     Attributes:
-        jdbc: for JDBC tools; None where the answer has none.
-        sql_alchemy: for SQLAlchemy; None where the answer has none.
-        raw: the answer as it came.
+        jdbc: the string for JDBC tools; None if missing.
+        sql_alchemy: the string for SQLAlchemy; None if missing.
+        raw: the answer as the service sent it.
     """
 
     jdbc: str | None = attrs.field(default=None, repr=False)
@@ -30,7 +30,7 @@ class ConnectionStrings:
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Read an answer: an object of strings by driver, or what was meant as one."""
+        """Read an answer: a JSON object with a string per driver, or text that is almost one."""
         try:
             members = json.loads(text)
         except ValueError:
@@ -38,7 +38,7 @@ class ConnectionStrings:
         if isinstance(members, dict):
             jdbc, sql_alchemy = members.get("JDBC"), members.get("SQL_ALCHEMY")
         else:
-            # The service has put the object together by hand, with a comma too many.
+            # The service sends an object with a trailing comma, which is not valid JSON.
             found = _JDBC.search(text), _SQL_ALCHEMY.search(text)
             jdbc, sql_alchemy = (match and match[0] for match in found)
         return cls(jdbc if isinstance(jdbc, str) else None, sql_alchemy if isinstance(sql_alchemy, str) else None, text)

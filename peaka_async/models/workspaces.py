@@ -1,4 +1,4 @@
-"""Workspaces: an organization's groups of projects."""
+"""Workspaces: groups of projects in an organization."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Workspace", "WorkspaceRequest"]
 
 @attrs.frozen
 class WorkspaceRequest:
-    """A workspace to create, or what to change of one."""
+    """A workspace to create, or the changes to a workspace."""
 
     name: str | None = None
     description: str | None = None
@@ -21,8 +21,8 @@ class WorkspaceRequest:
 class Workspace:
     """A workspace of an organization.
 
-    `created_by` is a user's id. `created_at` is absent from the answers to create, get and update. The default
-    workspace takes the projects that are created without naming one.
+    `created_by` is the id of a user. `created_at` is missing in the answers to `create`, `get` and `update`. Projects
+    that are created without a workspace go to the default workspace.
     """
 
     id: str | None = None
