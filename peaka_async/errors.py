@@ -262,6 +262,11 @@ class APIError(PeakaError):
     def message(self) -> str:
         return str(self.args[0])
 
+    @property
+    def redacted_body(self) -> bytes:
+        """The beginning of the body, with what was sent in confidence replaced by `[redacted]`."""
+        return self._redacted_body
+
     def __str__(self) -> str:
         what = f"HTTP {self.status}"
         if self.error:

@@ -115,6 +115,6 @@ async def test_the_raw_body_is_there_for_who_needs_it():
             await peaka.connections.oauth2_callback("p", Oauth2Callback(f"code={CODE}&state=s"))
 
     assert CODE in raised.value.body.decode()
-    assert "code=[redacted]" in str(raised.value)
+    assert "for [redacted] and [redacted]," in str(raised.value)
     assert raised.value.headers["x-echo"] == "[redacted]"
     assert "set-cookie" not in raised.value.headers

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.client import responses
 from typing import TypeVar, cast, final
-from urllib.parse import quote, unquote, unquote_plus
 
 import attrs
 
 from peaka_async import _codec
 from peaka_async._request import Request
+from peaka_async._transport.redaction import Secrets
 from peaka_async._transport.retry import retry_hint
 from peaka_async.errors import (
     APIError,
@@ -43,15 +44,19 @@ _BY_STATUS: dict[int, type[APIError]] = {
 _MEANS_NOT_FOUND = re.compile(r"\bthere is no \w+( \w+)? with\b|\bcache settings not found\b", re.IGNORECASE)
 _NOT_FOUND_CODE = "cn004"
 
-_TITLE = re.compile(r"<title[^>]*>\s*(.*?)\s*</title>", re.IGNORECASE | re.DOTALL)
+_TITLE_BEGIN = re.compile(r"<title\b", re.IGNORECASE)
+_TITLE_END = re.compile(r"</title", re.IGNORECASE)
 _REQUEST_ID_HEADERS = ("x-request-id", "x-amzn-requestid", "x-amz-cf-id", "x-b3-traceid")
 _PRIVATE_HEADERS = frozenset({"set-cookie", "set-cookie2", "authorization", "proxy-authorization"})
-_CONFIDENTIAL_KEYS = frozenset({"credential", "queryParameters"})
 
 _MAX_MESSAGE_CHARS = 1000
+_MAX_NAME_CHARS = 200
 _MAX_ID_CHARS = 200
-_MIN_SECRET_CHARS = 3
-_REDACTED = "[redacted]"
+# Of an error's body: what is read of it, and what travels with it to another process.
+_MAX_READ_BYTES = 256 * 1024
+_MAX_KEPT_CHARS = 16 * 1024
+
+_NO_SECRETS = Secrets()
 
 
 @final
@@ -60,7 +65,7 @@ class Answer:
     """A complete answer of the server."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
 
     @property
@@ -68,11 +73,11 @@ class Answer:
         return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-def value_of(request: Request[T], answer: Answer) -> T:
+def value_of(request: Request[T], answer: Answer, secrets: Callable[[], Secrets]) -> T:
     """The value that a 2xx answer carries.
 
     Raises:
-        DecodeError: the answer is not what the operation declares.
+        DecodeError: the answer is not what the operation declares; it shows none of the secrets.
     """
     returns = request.returns
     if returns is bytes:
@@ -83,7 +88,8 @@ def value_of(request: Request[T], answer: Answer) -> T:
     try:
         return _codec.decode(answer.body, returns)
     except _codec.Mismatch as mismatch:
-        path, problem = mismatch.path, mismatch.problem
+        sent = secrets()
+        path, problem = sent.redact(mismatch.path, limit=_MAX_NAME_CHARS), mismatch.problem
     if answer.media_type == "text/html":
         problem = "the answer is an HTML page"
     msg = (
@@ -95,31 +101,30 @@ def value_of(request: Request[T], answer: Answer) -> T:
         operation=request.operation,
         status=answer.status,
         path=path,
-        headers=shown_headers(answer),
+        headers=shown_headers(answer, sent),
         body=answer.body,
     )
 
 
-def error_of(request: Request[T], answer: Answer, api_key: str) -> APIError:
-    """The error that an answer of 4xx or 5xx is."""
-    secrets = sorted({api_key, *confidential(request.body)}, key=len, reverse=True)
-    body = answer.body.decode("utf-8", "replace")
-    shown = redact(body, secrets)
-    fields = _described(answer, shown)
+def error_of(request: Request[T], answer: Answer, secrets: Secrets) -> APIError:
+    """The error that an answer of 4xx or 5xx is; it shows none of the secrets."""
+    text = answer.body[:_MAX_READ_BYTES].decode("utf-8", "replace")
+    fields = _described(answer, text)
     headers = shown_headers(answer, secrets)
     hint = retry_hint(headers)
-    message = str(fields["message"])[:_MAX_MESSAGE_CHARS]
+    message = secrets.redact(fields.message, limit=_MAX_MESSAGE_CHARS)
     if answer.status == HTTPStatus.FORBIDDEN and request.partner_only:
-        message += " (this operation wants a Partner key; a Project key is refused)"
+        message += " (this operation needs a Partner key; a Project key is refused)"
+    code = fields.error_code
     return _error_type(answer.status, fields)(
         message,
         operation=request.operation,
         status=answer.status,
-        error=cast("str | None", fields["error"]),
-        error_code=cast("int | str | None", fields["error_code"]),
+        error=None if fields.error is None else secrets.redact(fields.error, limit=_MAX_NAME_CHARS),
+        error_code=secrets.redact(code, limit=_MAX_NAME_CHARS) if isinstance(code, str) else code,
         headers=headers,
         body=answer.body,
-        redacted_body=answer.body if shown == body else shown.encode(),
+        redacted_body=secrets.redact(text, limit=_MAX_KEPT_CHARS).encode(),
         retry_after=None if hint is None else hint.seconds,
     )
 
@@ -129,14 +134,23 @@ def request_id(headers: Mapping[str, str], error: BaseException | None) -> str |
     for name in _REQUEST_ID_HEADERS:
         if name in headers:
             return headers[name][:_MAX_ID_CHARS]
-    body = _object(error.body.decode("utf-8", "replace")) if isinstance(error, APIError) else {}
+    body = _object(error.redacted_body.decode()) if isinstance(error, APIError) else {}
     found = body.get("requestId") or body.get("traceId")
     return found[:_MAX_ID_CHARS] if isinstance(found, str) else None
 
 
-def _error_type(status: int, fields: Mapping[str, object]) -> type[APIError]:
+@attrs.frozen
+class _Fields:
+    """What the service's several error bodies say, in one form."""
+
+    message: str
+    error: str | None
+    error_code: int | str | None
+
+
+def _error_type(status: int, fields: _Fields) -> type[APIError]:
     if status == HTTPStatus.BAD_REQUEST and (
-        fields["error_code"] == _NOT_FOUND_CODE or _MEANS_NOT_FOUND.search(str(fields["message"]))
+        fields.error_code == _NOT_FOUND_CODE or _MEANS_NOT_FOUND.search(fields.message[:_MAX_MESSAGE_CHARS])
     ):
         return NotFoundError
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -144,28 +158,37 @@ def _error_type(status: int, fields: Mapping[str, object]) -> type[APIError]:
     return _BY_STATUS.get(status, APIError)
 
 
-def _described(answer: Answer, text: str) -> dict[str, object]:
-    """What the service's several error bodies say, in one form."""
+def _described(answer: Answer, text: str) -> _Fields:
     body = _object(text)
-    error = body.get("error")
-    code = body.get("errorCode", body.get("code"))
+    error, code = body.get("error"), body.get("errorCode", body.get("code"))
     message = body.get("message") or body.get("reason") or _unstructured(answer, text, body)
-    return {
-        "message": message if isinstance(message, str) else json.dumps(message),
-        "error": error if isinstance(error, str) else None,
-        "error_code": code if isinstance(code, int | str) and not isinstance(code, bool) else None,
-    }
+    return _Fields(
+        message=_printable(message if isinstance(message, str) else json.dumps(message)),
+        error=_printable(error) if isinstance(error, str) else None,
+        error_code=code if isinstance(code, int | str) and not isinstance(code, bool) else None,
+    )
+
+
+def _printable(text: str) -> str:
+    """The text without lone surrogates, which no log and no queue can carry."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _unstructured(answer: Answer, text: str, body: Mapping[str, object]) -> str:
-    title = _TITLE.search(text) if answer.media_type == "text/html" else None
-    if title is not None:
-        return f"an HTML page titled {title[1]!r}"
     if answer.media_type == "text/html":
-        return "an HTML page"
+        title = _title(text)
+        return f"an HTML page titled {title!r}" if title else "an HTML page"
     if text.strip() and not body:
         return text.strip().strip('"')
     return responses.get(answer.status, "no message")
+
+
+def _title(page: str) -> str:
+    """What an HTML page calls itself; empty if it does not say."""
+    begin = _TITLE_BEGIN.search(page)
+    start = -1 if begin is None else page.find(">", begin.end())
+    end = None if start < 0 else _TITLE_END.search(page, start)
+    return "" if end is None else html.unescape(page[start + 1 : end.start()]).strip()
 
 
 def _object(text: str) -> Mapping[str, object]:
@@ -187,59 +210,10 @@ def _text(answer: Answer) -> str:
     return text
 
 
-def shown_headers(answer: Answer, secrets: Sequence[str] = ()) -> dict[str, str]:
+def shown_headers(answer: Answer, secrets: Secrets = _NO_SECRETS) -> dict[str, str]:
     """The answer's headers with names in lower case, without cookies and without the secrets."""
     return {
-        name.lower(): redact(value, secrets)
+        name.lower(): secrets.redact(value)
         for name, value in answer.headers.items()
         if name.lower() not in _PRIVATE_HEADERS
     }
-
-
-def redact(text: str, secrets: Sequence[str]) -> str:
-    """The text without the secrets, in whichever form it may echo them."""
-    for secret in secrets:
-        if len(secret) < _MIN_SECRET_CHARS:
-            continue
-        for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], quote(secret, "")):
-            text = text.replace(form, _REDACTED)
-    return text
-
-
-def confidential(body: object) -> Iterator[str]:
-    """Every string of a request's body that nobody should read again.
-
-    These are the fields that their models keep out of repr, and in a plain mapping the members named as those are.
-    """
-    if isinstance(body, Mapping):
-        for key, value in body.items():
-            yield from _leaves(value) if key in _CONFIDENTIAL_KEYS else confidential(value)
-    elif isinstance(body, list | tuple):
-        for value in body:
-            yield from confidential(value)
-    else:
-        for field in _fields_of(body):
-            value = getattr(body, field.name)
-            yield from confidential(value) if field.repr else _leaves(value)
-
-
-def _leaves(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-        for pair in value.split("&") if "=" in value else ():
-            _, _, part = pair.partition("=")
-            yield from (part, unquote(part), unquote_plus(part))
-    elif isinstance(value, Mapping):
-        for member in value.values():
-            yield from _leaves(member)
-    elif isinstance(value, list | tuple):
-        for member in value:
-            yield from _leaves(member)
-    else:
-        for field in _fields_of(value):
-            yield from _leaves(getattr(value, field.name))
-
-
-def _fields_of(value: object) -> tuple[attrs.Attribute[object], ...]:
-    kind = type(value)
-    return attrs.fields(kind) if attrs.has(kind) else ()

@@ -12,6 +12,7 @@ import attrs
 from peaka_async import _codec
 from peaka_async._request import Content, Request
 from peaka_async._transport.answer import request_id
+from peaka_async._transport.redaction import Secrets, confidential, confidential_in_url
 from peaka_async._transport.settings import Settings
 from peaka_async._transport.tracing import AttemptSpan, OperationSpan
 from peaka_async._transport.wire import Response, Wire
@@ -62,6 +63,7 @@ class Call:
         "body",
         "deadline",
         "hops",
+        "keys",
         "ledger",
         "request",
         "response",
@@ -87,6 +89,7 @@ class Call:
         self.target = request.target()
         self.body = _encoded(request)
         self.span = span
+        self.keys = [settings.credential] if isinstance(settings.credential, str) else []
         self.ledger: tuple[Attempt, ...] = ()
         self.watched = captured.get() is not None
         self.attempts = 0
@@ -99,12 +102,18 @@ class Call:
         """Seconds until the deadline; None where there is none."""
         return None if self.deadline is None else self.deadline - monotonic()
 
+    def secrets(self) -> Secrets:
+        """What the call has sent in confidence so far."""
+        request = self.request
+        in_url = confidential_in_url(self.target) if request.elsewhere else ()
+        return Secrets([*self.keys, *confidential(request.body), *in_url])
+
     def record(self, wire: Wire, seconds: float, error: BaseException | None) -> None:
         """Note how an attempt ended; its ledger line is written only for those who read it."""
         self.sent = self.sent or wire.sent
         self.attempts += 1
         if error is not None or self.watched:
-            self.ledger += (_ledger_line(self.attempts, wire, seconds, error),)
+            self.ledger += (_ledger_line(self.attempts, wire, seconds, error, self.secrets()),)
 
 
 def _encoded(request: Request[T]) -> bytes | Content | None:
@@ -119,8 +128,9 @@ def _encoded(request: Request[T]) -> bytes | Content | None:
     raise ConfigurationError(msg, operation=request.operation)
 
 
-def _ledger_line(number: int, wire: Wire, seconds: float, error: BaseException | None) -> Attempt:
+def _ledger_line(number: int, wire: Wire, seconds: float, error: BaseException | None, secrets: Secrets) -> Attempt:
     head = wire.head
+    named = None if head is None else request_id(head.headers, error)
     if isinstance(error, TransportError):
         progress = error.progress
     elif head is not None:
@@ -133,7 +143,7 @@ def _ledger_line(number: int, wire: Wire, seconds: float, error: BaseException |
         status=None if head is None else head.status,
         error=None if error is None else type(error).__name__,
         duration=seconds,
-        request_id=None if head is None else request_id(head.headers, error),
+        request_id=None if named is None else secrets.redact(named),
     )
 
 

@@ -21,7 +21,7 @@ from peaka_async._transport.call import Call, OpenAnswer, RawResponse, captured,
 from peaka_async._transport.credential import fetched_key
 from peaka_async._transport.exchange import header_lines, is_session_replaced
 from peaka_async._transport.pool import Pool
-from peaka_async._transport.redirects import MAX_REDIRECTS, REDIRECTS, Pointer
+from peaka_async._transport.redirects import REDIRECTS, follow
 from peaka_async._transport.retry import Decision, Recovery
 from peaka_async._transport.settings import Settings, Shared
 from peaka_async._transport.stream import ByteStream
@@ -76,7 +76,7 @@ class Transport:
         try:
             call = Call(request, self.settings, span)
             answer = await self._send_with_retries(call)
-            value = value_of(request, answer)
+            value = value_of(request, answer, call.secrets)
         except BaseException as error:
             explain(error, request, call)
             telemetry.ended(request, span, monotonic() - started, error)
@@ -209,17 +209,8 @@ class Transport:
         if answer.status < HTTPStatus.MULTIPLE_CHOICES:
             return
         if answer.status not in REDIRECTS:
-            raise error_of(call.request, answer, self._secret())
-        shared, pointer = self.shared, Pointer.read(answer, self._base, call.target)
-        follow = pointer.origin == shared.origin and call.request.method == "GET" and call.body is None
-        if not follow or call.hops >= MAX_REDIRECTS:
-            raise pointer.refusal(answer)
-        call.hops += 1
-        call.target = pointer.target.removeprefix(shared.prefix)
-
-    def _secret(self) -> str:
-        credential = self.settings.credential
-        return credential if isinstance(credential, str) else ""
+            raise error_of(call.request, answer, call.secrets())
+        follow(call, answer, self._base)
 
     async def _send_once(self, call: Call, wire: Wire, span: AttemptSpan | None) -> Answer:
         """Add: one HTTP request within its time. Every foreign error is translated here."""
@@ -270,7 +261,9 @@ class Transport:
             self.shared.telemetry.inject(headers, traced.context)
         credential = self.settings.credential
         if not isinstance(credential, str):
-            headers["Authorization"] = f"Bearer {await fetched_key(credential, call.remaining())}"
+            key = await fetched_key(credential, call.remaining())
+            call.keys.append(key)
+            headers["Authorization"] = f"Bearer {key}"
         return headers
 
     async def _open(self, call: Call, wire: Wire, more: dict[str, str] | None, pool: Pool) -> Response:
