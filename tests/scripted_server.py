@@ -155,13 +155,15 @@ def _json_head(status: int, size: int) -> bytes:
 def answer(
     status: int = 200, body: object = CONNECTION, headers: dict[str, str] | None = None, content_type: str = JSON
 ) -> Behaviour:
-    """A well-formed answer; a body that is not bytes is sent as JSON."""
+    """A well-formed answer; a body that is not bytes is sent as JSON, and to HEAD and with 204 there is none."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     fields = {"Content-Type": content_type, "Content-Length": str(len(data)), **(headers or {})}
+    if status == 204:
+        data, fields = b"", headers or {}
 
     async def behave(exchange: Exchange) -> None:
         await exchange.read_body()
-        await exchange.send(head(status, fields) + data)
+        await exchange.send(head(status, fields) + (b"" if exchange.seen.method == "HEAD" else data))
 
     return behave
 

@@ -74,7 +74,7 @@ class Answer:
 
 
 def value_of(request: Request[T], answer: Answer, secrets: Callable[[], Secrets]) -> T:
-    """The value that a 2xx answer carries.
+    """The value that a 2xx answer carries; None if it has no body and the operation expects none in particular.
 
     Raises:
         DecodeError: the answer is not what the operation declares; it shows none of the secrets.
@@ -82,6 +82,8 @@ def value_of(request: Request[T], answer: Answer, secrets: Callable[[], Secrets]
     returns = request.returns
     if returns is bytes:
         return cast("T", answer.body)
+    if returns is object and not answer.body.strip():
+        return cast("T", None)
     from_text = getattr(returns, "from_text", None)
     if from_text is not None:
         return cast("T", from_text(_text(answer)))

@@ -8,7 +8,7 @@ import time
 import traceback
 
 import pytest
-from scripted_server import ScriptedServer, answer
+from scripted_server import CONNECTION, ScriptedServer, answer
 
 from peaka_async import DecodeError, Oauth2Callback, PeakaClient, PeakaError, RetryPolicy
 from peaka_async._request import Request, Safety
@@ -196,3 +196,39 @@ def test_reprs_show_neither_links_nor_bodies():
     received = Answer(200, {"Set-Cookie": "s3cret"}, b"s3cret")
 
     assert "s3cret" not in f"{request!r} {received!r}"
+
+
+@pytest.mark.parametrize(
+    ("method", "behaviour"),
+    [("GET", answer(204)), ("DELETE", answer(204)), ("GET", answer(200, b"")), ("POST", answer(202, b" \n")),
+     ("HEAD", answer()), ("HEAD", answer(204))],
+)  # fmt: skip
+async def test_no_body_is_none_where_nothing_is_expected(server, method, behaviour):
+    """204, an empty 200 and the answer to HEAD are no error, and the connection is used again."""
+    server.script(behaviour)
+    async with client(server) as peaka:
+        assert await peaka.request(method, "/x") is None
+        assert await peaka.request("GET", "/x") == CONNECTION
+
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("behaviour", [answer(204), answer(200, b"")])
+async def test_no_body_is_an_error_where_something_is_expected(server, behaviour):
+    """A connection without a body is none; that nothing was expected is said by the operation alone."""
+    server.script(behaviour, behaviour)
+    async with client(server) as peaka:
+        error = await failure_of(peaka.connections.get("p", "c"))
+        deleted = await peaka.api_keys.delete("p", "k")
+
+    assert (type(error), "the body is empty" in str(error), deleted) == (DecodeError, True, None)
+
+
+async def test_bytes_come_as_they_are(server):
+    """What is no JSON, such as an image, is not decoded."""
+    image = b"\x89PNG\r\n\x00\xff"
+    server.script(answer(200, image, content_type="image/png"))
+    async with client(server) as peaka:
+        found = await peaka._transport.send(Request("x", "GET", "/x", returns=bytes, safety=Safety.SAFE))
+
+    assert found == image
