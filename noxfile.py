@@ -139,6 +139,13 @@ def browser(session: nox.Session) -> None:
 
 
 @nox.session(python=THIS_PYTHON)
+def workers(session: nox.Session) -> None:
+    """Run the tests of task queues on real brokers."""
+    session.install(".[emulator,redis,web]", *group("workers"))
+    session.run("pytest", *(session.posargs or ["-q"]), "tests/integrations")
+
+
+@nox.session(python=THIS_PYTHON)
 def bench(session: nox.Session) -> None:
     """Measure calls against other clients, imports, and the memory of files: nox -s bench -- [--quick]."""
     session.install(".[speedups]", *group("bench"))
