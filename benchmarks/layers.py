@@ -14,37 +14,29 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import attrs
-from multidict import CIMultiDict, CIMultiDictProxy
 from opentelemetry.trace import NoOpTracerProvider, TracerProvider
 from peers import QUERY, recording, sampling_nothing
 
 import peaka_async
+from peaka_async._transport.message import Fields, Reply
 
 BODY = b'{"id":"6243f42a-42d0-4821-a90f-763cda6cda50","name":"exampleOauth2Connection","type":"google_analytics"}'
 CALLS = 20_000
 
 
-class Answer:
-    """What the wire brought."""
-
-    status = 200
-    version = None
-    headers = CIMultiDictProxy(CIMultiDict({"Content-Type": "application/json", "Content-Length": str(len(BODY))}))
-    content_length = len(BODY)
-
-    async def read(self) -> bytes:
-        return BODY
-
-    def close(self) -> None:
-        pass
-
-
-class Wire:
+class Lane:
     """Stands in for the exchange with the server."""
 
-    async def begin(self, *_: object) -> Answer:
-        return Answer()
+    def find(self, _: object) -> Lane:
+        return self
+
+    async def exchange(self, *_: object) -> Reply:
+        reply = Reply(Fields(), 200)
+        reply.body = BODY
+        return reply
+
+    async def close(self) -> None:
+        pass
 
 
 async def measure(provider: TracerProvider) -> tuple[float, Counter[str]]:
@@ -52,8 +44,8 @@ async def measure(provider: TracerProvider) -> tuple[float, Counter[str]]:
     callback = peaka_async.Oauth2Callback(QUERY)
     async with peaka_async.PeakaClient("key", base_url="http://127.0.0.1:1", tracer_provider=provider) as peaka:
         loop = asyncio.get_running_loop()
-        pools = peaka._transport.shared.pools  # noqa: SLF001 - there is no public way to replace the wire
-        pools._by_loop[loop] = attrs.evolve(await pools.begin(loop), exchanger=Wire())  # noqa: SLF001
+        pool = await peaka._transport.shared.pools.begin(loop)  # noqa: SLF001 - there is no public way to replace a lane
+        pool._lanes = Lane()  # type: ignore[assignment]  # noqa: SLF001
 
         async def calls(count: int) -> None:
             for _ in range(count):

@@ -12,10 +12,12 @@ import attrs
 from peaka_async import _codec
 from peaka_async._request import Content, Request
 from peaka_async._transport.answer import request_id
+from peaka_async._transport.pool import Pool
 from peaka_async._transport.redaction import Secrets, confidential, confidential_in_url
+from peaka_async._transport.session import OpenReply
 from peaka_async._transport.settings import Settings
 from peaka_async._transport.tracing import AttemptSpan, OperationSpan
-from peaka_async._transport.wire import Response, Wire
+from peaka_async._transport.wire import Wire
 from peaka_async.errors import Attempt, ConfigurationError, PeakaError, TransportError, WireProgress
 
 T = TypeVar("T")
@@ -48,7 +50,7 @@ captured: ContextVar[list[RawResponse[object]] | None] = ContextVar("captured", 
 class OpenAnswer:
     """An answer whose body was not read yet."""
 
-    response: Response
+    response: OpenReply
     wire: Wire
     span: AttemptSpan | None
     started: float
@@ -65,6 +67,7 @@ class Call:
         "hops",
         "keys",
         "ledger",
+        "pool",
         "request",
         "response",
         "retry",
@@ -92,6 +95,7 @@ class Call:
         self.keys = [settings.credential] if isinstance(settings.credential, str) else []
         self.ledger: tuple[Attempt, ...] = ()
         self.watched = captured.get() is not None
+        self.pool: Pool | None = None
         self.attempts = 0
         self.sent = False
         self.hops = 0
@@ -107,6 +111,17 @@ class Call:
         request = self.request
         in_url = confidential_in_url(self.target) if request.elsewhere else ()
         return Secrets([*self.keys, *confidential(request.body), *in_url])
+
+    def enter(self, pool: Pool) -> None:
+        """Use a pool until the call ends."""
+        if self.pool is None:
+            self.pool = pool
+            pool.enter(self)
+
+    def leave(self) -> None:
+        """Let the pool be closed."""
+        if self.pool is not None:
+            self.pool.leave(self)
 
     def record(self, wire: Wire, seconds: float, error: BaseException | None) -> None:
         """Note how an attempt ended; its ledger line is written only for those who read it."""

@@ -14,8 +14,12 @@ class Limit:
 
     when: float | None = attrs.field(default=None, init=False)
     expired: bool = attrs.field(default=False, init=False)
+    cut_off: bool = attrs.field(default=False, init=False)
+    """Whether it ended before its time, with all others."""
     task: asyncio.Task[object] | None = attrs.field(default=None, init=False)
     cancelling: int = attrs.field(default=0, init=False)
+    pending: bool = attrs.field(default=False, init=False)
+    """Whether the task was cancelled for it and has not said that it noticed."""
 
 
 @final
@@ -53,11 +57,30 @@ class Deadlines:
 
     def leave(self, limit: Limit) -> None:
         self._limits.pop(limit, None)
+        if limit.pending:
+            # Something swallowed the cancellation; whoever cancels the task next must not take it for theirs.
+            self.caught(limit)
 
     @staticmethod
     def caught(limit: Limit) -> bool:
         """Whether a CancelledError that came out of the limit is the limit's own, and not the caller's."""
-        return limit.expired and limit.task is not None and limit.task.uncancel() <= limit.cancelling
+        if not limit.pending or limit.task is None:
+            return False
+        limit.pending = False
+        return limit.task.uncancel() <= limit.cancelling
+
+    def cut_off(self) -> None:
+        """End all limits now, whatever their time."""
+        limits, self._limits = list(self._limits), {}
+        for limit in limits:
+            limit.cut_off = True
+            self._interrupt(limit)
+
+    @staticmethod
+    def _interrupt(limit: Limit) -> None:
+        if limit.task is not None:
+            limit.pending = True
+            limit.task.cancel()
 
     def close(self) -> None:
         if self._timer is not None:
@@ -83,7 +106,6 @@ class Deadlines:
                 continue
             limit.expired = True
             del self._limits[limit]
-            if limit.task is not None:
-                limit.task.cancel()
+            self._interrupt(limit)
         if waiting:
             self._wake_at(min(waiting))

@@ -5,41 +5,31 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import ssl as ssl_module
+import threading
 import weakref
-from typing import TYPE_CHECKING, final
+from collections.abc import AsyncGenerator
+from typing import final
 
 import aiohttp
 import attrs
+from yarl import URL
 
+from peaka_async._request import Content
 from peaka_async._transport.deadline import Deadlines
-from peaka_async._transport.exchange import Exchanger
-from peaka_async._transport.wire import current_wire, usable_transport
+from peaka_async._transport.message import Message, Reply
+from peaka_async._transport.proxy import checked_proxy, environment_proxy
+from peaka_async._transport.session import OpenReply, SessionLane, SessionSettings, is_session_replaced
+from peaka_async._transport.wire import Wire
 from peaka_async.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncGenerator
-
-    from aiohttp.connector import Connection
+try:
+    from peaka_async._transport.connection import DirectLane
+except ModuleNotFoundError:  # httptools is for CPython; elsewhere the session lane serves
+    DirectLane = None  # type: ignore[assignment,misc]
 
 # Servers keep idle connections for 60 s and more; one that was idle for less is rarely stale.
 _KEEPALIVE_SECONDS = 15.0
-
-
-class _ResendError(aiohttp.ClientConnectionError):
-    """aiohttp was about to send a request a second time."""
-
-
-class _Request(aiohttp.ClientRequest):
-    """Marks the moment from which the request may be on the wire, and keeps it to one."""
-
-    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        wire = current_wire.get()
-        if wire.sent:
-            msg = "an attempt is one request"
-            raise _ResendError(msg)
-        wire.mark_sent(usable_transport(conn))
-        return await super().send(conn)
 
 
 @final
@@ -50,132 +40,206 @@ class PoolSettings:
     base: str
     limit: int = 100
     connect_timeout: float | None = 10.0
-    ssl: ssl.SSLContext | bool = True
-    proxy: str | None = attrs.field(default=None, repr=False)
+    ssl: ssl_module.SSLContext | bool = True
+    proxy: URL | None = attrs.field(default=None, repr=False, converter=attrs.converters.optional(checked_proxy))
     trust_env: bool = False
     session: aiohttp.ClientSession | None = None
 
 
 @final
-@attrs.frozen(eq=False)
+class Lanes:
+    """The ways to the server under one event loop."""
+
+    def __init__(self, settings: PoolSettings, loop: asyncio.AbstractEventLoop) -> None:
+        self._settings = settings
+        own = settings.session
+        self._trust_env = settings.trust_env or (own is not None and own.trust_env)
+        self._session: SessionLane | None = None
+        self._direct: DirectLane | None = None
+        if DirectLane is not None and own is None and self._proxy() is None:
+            self._direct = DirectLane(
+                settings.base,
+                loop,
+                ssl=settings.ssl,
+                connect_timeout=settings.connect_timeout,
+                keepalive=_KEEPALIVE_SECONDS,
+            )
+        else:
+            self._session = self._open_session()
+
+    def _proxy(self) -> URL | None:
+        settings = self._settings
+        return environment_proxy(URL(settings.base)) if settings.proxy is None and self._trust_env else settings.proxy
+
+    def find(self, message: Message) -> DirectLane | SessionLane:
+        """The lane of a request."""
+        direct = self._direct
+        if direct is None or message.elsewhere or isinstance(message.body, Content) or is_session_replaced():
+            return self.session()
+        return direct
+
+    def session(self) -> SessionLane:
+        """The session lane, which not every client needs."""
+        if self._session is None:
+            self._session = self._open_session()
+        if self._direct is not None and self._direct.connections >= self._settings.limit:
+            self._direct.drop_idle()
+        return self._session
+
+    def _open_session(self) -> SessionLane:
+        settings = self._settings
+        return SessionLane(
+            SessionSettings(
+                base=settings.base,
+                limit=settings.limit,
+                connect_timeout=settings.connect_timeout,
+                keepalive=_KEEPALIVE_SECONDS,
+                ssl=settings.ssl,
+                proxy=settings.proxy,
+                trust_env=self._trust_env,
+                own=settings.session,
+            )
+        )
+
+    async def close(self) -> None:
+        """Close all connections, but for those of the application's session."""
+        if self._direct is not None:
+            await self._direct.close()
+        if self._session is not None:
+            await self._session.close()
+
+
+@final
 class Pool:
     """What a client has under one event loop."""
 
-    session: aiohttp.ClientSession
-    elsewhere: aiohttp.ClientSession
-    """The way to other hosts, which are sent no headers and cookies that are meant for the API."""
+    __slots__ = ("_calls", "_is_empty", "_lanes", "_lifeline", "_turns", "deadlines")
 
-    exchanger: Exchanger | None
-    """The shorter way to the server, where no proxy, no session of the application and no instrumentation is on it."""
+    def __init__(
+        self,
+        lanes: Lanes,
+        turns: asyncio.Semaphore | None,
+        deadlines: Deadlines,
+        lifeline: AsyncGenerator[None, None],
+    ) -> None:
+        self._lanes = lanes
+        self._turns = turns
+        """Connections that are left, first come first served; in aiohttp's own queue those that come back overtake."""
+        self._lifeline = lifeline
+        self._calls: set[object] = set()
+        self._is_empty: asyncio.Event | None = None
+        self.deadlines = deadlines
 
-    turns: asyncio.Semaphore | None
-    """Connections that are left, first come first served; aiohttp's own queue lets those that come back overtake."""
+    async def exchange(self, message: Message, wire: Wire) -> Reply:
+        """Wait for a connection, send a request and read the whole answer."""
+        if self._turns is not None:
+            await wire.take_turn(self._turns)
+        return await self._lanes.find(message).exchange(message, wire)
 
-    deadlines: Deadlines
-    lifeline: AsyncGenerator[None, None]
+    async def open(self, message: Message, wire: Wire) -> OpenReply:
+        """Wait for a connection, send a request and read the head of its answer."""
+        if self._turns is not None:
+            await wire.take_turn(self._turns)
+        return await self._lanes.session().open(message, wire)
+
+    # ── Those who use it ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def enter(self, call: object) -> None:
+        """Note a call, all of whose attempts may use the pool."""
+        self._calls.add(call)
+
+    def leave(self, call: object) -> None:
+        """Note that a call has ended."""
+        self._calls.discard(call)
+        if self._is_empty is not None and not self._calls:
+            self._is_empty.set()
+
+    async def aclose(self, drain: float) -> None:
+        """Let calls in flight end for so many seconds, then end the rest and close all connections."""
+        if drain > 0 and self._calls:
+            self._is_empty = asyncio.Event()
+            try:
+                async with asyncio.timeout(drain):
+                    await self._is_empty.wait()
+            except TimeoutError:
+                pass
+        await self._lifeline.aclose()
 
 
 @final
 class Pools:
-    """The sessions of one client, by event loop."""
+    """The pools of one client, by event loop."""
 
     def __init__(self, settings: PoolSettings) -> None:
-        if not hasattr(aiohttp.ClientRequest, "send"):
-            # Without this method nothing tells whether a request left, and no retry would be safe.
-            msg = f"aiohttp {aiohttp.__version__} is not supported: it does not say when a request is sent."
-            raise ConfigurationError(msg)
         self._settings = settings
         self._by_loop: dict[asyncio.AbstractEventLoop, Pool] = {}
+        # Several threads, each with its loop, can use one client.
+        self._lock = threading.Lock()
         self.closed = False
-        _living.add(self)
+        with _living_lock:
+            _living.add(self)
 
     @property
     def open(self) -> bool:
-        return any(not loop.is_closed() for loop in self._by_loop)
+        return any(not loop.is_closed() for loop, _ in self._snapshot())
+
+    def _snapshot(self) -> list[tuple[asyncio.AbstractEventLoop, Pool]]:
+        with self._lock:
+            return list(self._by_loop.items())
 
     def get(self, loop: asyncio.AbstractEventLoop) -> Pool | None:
         """The pool of the running loop, where there is one."""
         return self._by_loop.get(loop)
 
-    async def begin(self, loop: asyncio.AbstractEventLoop) -> Pool:
-        """Make the pool of the running loop.
+    def check_open(self) -> None:
+        """Take no more calls once the client is closed.
 
         Raises:
-            ConfigurationError: the client is closed, or the given ClientSession belongs to another loop.
+            ConfigurationError: it is.
         """
         if self.closed:
             msg = "The client is closed. Nothing was sent; make another client."
             raise ConfigurationError(msg)
+
+    async def begin(self, loop: asyncio.AbstractEventLoop) -> Pool:
+        """Make the pool of the running loop.
+
+        Raises:
+            ConfigurationError: the client is closed, or the given ClientSession cannot be used here.
+        """
+        self.check_open()
         self._forget_closed_loops()
-        session = self._make_session()
-        elsewhere = self._make_session_for(session.connector, None)
+        settings = self._settings
+        _check_session(settings.session, loop)
+        lanes = Lanes(settings, loop)
         deadlines = Deadlines(loop)
+        turns = asyncio.Semaphore(settings.limit) if settings.session is None else None
         # The loop closes its asynchronous generators before it ends: asyncio.run leaves no socket open.
-        lifeline = _closing((elsewhere, session), deadlines, weakref.ref(self), loop)
-        turns = asyncio.Semaphore(self._settings.limit) if self._settings.session is None else None
-        pool = self._by_loop[loop] = Pool(session, elsewhere, self._make_exchanger(session), turns, deadlines, lifeline)
+        lifeline = _closing(lanes, deadlines, weakref.ref(self), loop)
+        pool = Pool(lanes, turns, deadlines, lifeline)
+        with self._lock:
+            self._by_loop[loop] = pool
         await anext(lifeline)
         return pool
 
-    def _make_session(self) -> aiohttp.ClientSession:
-        settings = self._settings
-        own = settings.session
-        if own is not None and own.closed:
-            msg = "The given ClientSession is closed. Nothing was sent."
-            raise ConfigurationError(msg)
-        if own is not None and own.connector is not None and own.connector._loop is not asyncio.get_running_loop():  # noqa: SLF001 - `.loop` warns
-            msg = "The given ClientSession belongs to another event loop. Nothing was sent."
-            raise ConfigurationError(msg)
-        if own is not None:
-            return self._make_session_for(own.connector, own)
-        connector = aiohttp.TCPConnector(limit=settings.limit, keepalive_timeout=_KEEPALIVE_SECONDS, ssl=settings.ssl)
-        return self._make_session_for(connector, None, connector_owner=True)
-
-    def _make_session_for(
-        self,
-        connector: aiohttp.BaseConnector | None,
-        own: aiohttp.ClientSession | None,
-        *,
-        connector_owner: bool = False,
-    ) -> aiohttp.ClientSession:
-        settings = self._settings
-        session = aiohttp.ClientSession(
-            connector=connector,
-            connector_owner=connector_owner,
-            headers=None if own is None else own.headers,
-            cookie_jar=aiohttp.DummyCookieJar() if own is None else own.cookie_jar,
-            trace_configs=None if own is None else own.trace_configs,
-            trust_env=settings.trust_env or (own is not None and own.trust_env),
-            proxy=settings.proxy,
-            request_class=_Request,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout),
-        )
-        # aiohttp would send idempotent requests a second time; `_Request` refuses that, this spares the connection.
-        session._retry_connection = False  # noqa: SLF001 - aio-libs/aiohttp#10790 offers no public switch
-        return session
-
-    def _make_exchanger(self, session: aiohttp.ClientSession) -> Exchanger | None:
-        settings = self._settings
-        if settings.session is not None or settings.proxy is not None or settings.trust_env or session.trace_configs:
-            return None
-        return Exchanger(session, settings.base)
-
     def _forget_closed_loops(self) -> None:
-        for loop in [loop for loop in self._by_loop if loop.is_closed()]:
-            self.forget(loop)
+        for loop, _ in self._snapshot():
+            if loop.is_closed():
+                self.forget(loop)
 
     def forget(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._by_loop.pop(loop, None)
+        with self._lock:
+            self._by_loop.pop(loop, None)
 
-    async def aclose(self) -> None:
-        """Close the pools of all loops; calls in flight end with an error."""
+    async def aclose(self, drain: float = 0.0) -> None:
+        """Close the pools of all loops; see `PeakaClient.aclose`."""
         self.closed = True
         here = asyncio.get_running_loop()
-        for loop, pool in list(self._by_loop.items()):
+        for loop, pool in self._snapshot():
             if loop is here:
-                await pool.lifeline.aclose()
+                await pool.aclose(drain)
             elif loop.is_running():
-                asyncio.run_coroutine_threadsafe(pool.lifeline.aclose(), loop)
+                asyncio.run_coroutine_threadsafe(pool.aclose(drain), loop)
         self._forget_closed_loops()
 
     def abandon(self) -> None:
@@ -184,16 +248,25 @@ class Pools:
         Neither closing nor collecting them is safe: it would take the sockets out of the event loop that both
         processes share in the kernel. They are made immortal instead; the child opens its own.
         """
+        self._lock = threading.Lock()  # the one that was copied can be held by a thread that was not
         if self._by_loop:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._by_loop))
         self._by_loop = {}
 
 
+def _check_session(own: aiohttp.ClientSession | None, loop: asyncio.AbstractEventLoop) -> None:
+    if own is None:
+        return
+    if own.closed:
+        msg = "The given ClientSession is closed. Nothing was sent."
+        raise ConfigurationError(msg)
+    if own.connector is not None and own.connector._loop is not loop:  # noqa: SLF001 - `.loop` warns
+        msg = "The given ClientSession belongs to another event loop. Nothing was sent."
+        raise ConfigurationError(msg)
+
+
 async def _closing(
-    sessions: tuple[aiohttp.ClientSession, ...],
-    deadlines: Deadlines,
-    pools: weakref.ref[Pools],
-    loop: asyncio.AbstractEventLoop,
+    lanes: Lanes, deadlines: Deadlines, pools: weakref.ref[Pools], loop: asyncio.AbstractEventLoop
 ) -> AsyncGenerator[None, None]:
     try:
         yield
@@ -201,17 +274,22 @@ async def _closing(
         owner = pools()
         if owner is not None:
             owner.forget(loop)
-        for session in sessions:
-            await session.close()
+        deadlines.cut_off()
+        # Calls that were cut off end in their own tasks; they give their connections back, and then all are closed.
+        await asyncio.sleep(0)
+        await lanes.close()
         deadlines.close()
         # A transport is closed by a callback; without this turn the loop could end before it ran.
         await asyncio.sleep(0)
 
 
 _living: weakref.WeakSet[Pools] = weakref.WeakSet()
+_living_lock = threading.Lock()
 
 
 def _abandon_all() -> None:
+    global _living_lock  # noqa: PLW0603 - the one that was copied can be held by a thread that was not
+    _living_lock = threading.Lock()
     for pools in list(_living):
         pools.abandon()
 

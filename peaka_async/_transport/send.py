@@ -9,24 +9,23 @@ import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from time import monotonic
-from typing import TypeVar, cast, final
+from typing import TypeVar, final
 
 import aiohttp
 import attrs
-from yarl import URL
 
-from peaka_async._request import Content, Request
+from peaka_async._request import Request
 from peaka_async._transport.answer import Answer, error_of, shown_headers, value_of
 from peaka_async._transport.call import Call, OpenAnswer, RawResponse, captured, explain
 from peaka_async._transport.credential import fetched_key
-from peaka_async._transport.exchange import header_lines, is_session_replaced
+from peaka_async._transport.message import Headers, Message, Reply
 from peaka_async._transport.pool import Pool
 from peaka_async._transport.redirects import REDIRECTS, follow
 from peaka_async._transport.retry import Decision, Recovery
 from peaka_async._transport.settings import Settings, Shared
 from peaka_async._transport.stream import ByteStream
 from peaka_async._transport.tracing import AttemptSpan, error_type
-from peaka_async._transport.wire import Response, StaleConnectionError, Wire, current_wire, translated
+from peaka_async._transport.wire import Wire, translated
 from peaka_async._version import __version__
 from peaka_async.errors import (
     DecodeError,
@@ -45,8 +44,10 @@ _log = logging.getLogger("peaka_async")
 _USER_AGENT = (
     f"peaka-async/{__version__} Python/{sys.version_info[0]}.{sys.version_info[1]} aiohttp/{aiohttp.__version__}"
 )
-_MAX_STALE = 100
 _MAX_GATE_SPREAD = 0.5
+
+# What is meant for the API stays there.
+_ELSEWHERE_HEADERS = Headers({"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"})
 
 
 @final
@@ -56,10 +57,10 @@ class Transport:
     def __init__(self, settings: Settings, shared: Shared) -> None:
         self.settings = settings
         self.shared = shared
-        self._headers = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": _USER_AGENT}
+        fields = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": _USER_AGENT}
         if isinstance(settings.credential, str):
-            self._headers["Authorization"] = f"Bearer {settings.credential}"
-        self._header_lines = header_lines(self._headers)
+            fields["Authorization"] = f"Bearer {settings.credential}"
+        self._headers = Headers(fields)
         self._own_key = isinstance(settings.credential, str)
         self._base = shared.origin + shared.prefix
 
@@ -74,6 +75,7 @@ class Transport:
         span = telemetry.start(request)
         call: Call | None = None
         try:
+            self.shared.pools.check_open()
             call = Call(request, self.settings, span)
             answer = await self._send_with_retries(call)
             value = value_of(request, answer, call.secrets)
@@ -81,6 +83,9 @@ class Transport:
             explain(error, request, call)
             telemetry.ended(request, span, monotonic() - started, error)
             raise
+        finally:
+            if call is not None:
+                call.leave()
         telemetry.ended(request, span, monotonic() - started)
         found = captured.get()
         if found is not None:
@@ -100,9 +105,12 @@ class Transport:
         span = telemetry.start(request, current=False)
         call: Call | None = None
         try:
+            self.shared.pools.check_open()
             call = Call(request, self.settings, span, streamed=True)
             await self._send_with_retries(call)
         except BaseException as error:
+            if call is not None:
+                call.leave()
             explain(error, request, call)
             telemetry.ended(request, span, monotonic() - started, error)
             raise
@@ -219,27 +227,24 @@ class Transport:
             more = await self._more_headers(call, span)
         loop = asyncio.get_running_loop()
         pool = self.shared.pools.get(loop) or await self.shared.pools.begin(loop)
+        call.enter(pool)
+        message = self._message(call, more)
         deadlines = wire.deadlines = pool.deadlines
         remaining = call.remaining()
         wire.deadline = None if remaining is None else loop.time() + remaining
         deadlines.enter(wire, wire.ends(loop))
-        current_wire.set(wire)
         problem: BaseException
         try:
-            response = await self._open(call, wire, more, pool)
-            if call.streamed and response.status < HTTPStatus.MULTIPLE_CHOICES:
-                call.response = OpenAnswer(response, wire, span, monotonic())
-                return Answer(response.status, response.headers, b"")
-            if self._is_small(response):
-                return Answer(response.status, response.headers, await response.read())
-            return Answer(response.status, response.headers, await self._read(response))
+            if call.streamed:
+                return await self._open(call, pool, message, wire, span)
+            return _answer(await pool.exchange(message, wire), message)
         except PeakaError:
             raise
         except asyncio.CancelledError as error:
             if not deadlines.caught(wire):
                 raise
             problem = error
-        except Exception as error:  # noqa: BLE001 - whatever aiohttp and its parts raise ends here
+        except Exception as error:  # noqa: BLE001 - whatever a lane raises ends here
             problem = error
         finally:
             deadlines.leave(wire)
@@ -250,6 +255,26 @@ class Transport:
         if head is not None and head.status >= HTTPStatus.BAD_REQUEST:
             return Answer(head.status, head.headers, b"")
         raise translated(problem, wire)
+
+    def _message(self, call: Call, more: dict[str, str] | None) -> Message:
+        request = call.request
+        return Message(
+            request.method,
+            call.target,
+            call.body,
+            _ELSEWHERE_HEADERS if request.elsewhere else self._headers,
+            more,
+            elsewhere=request.elsewhere,
+            max_body=sys.maxsize if call.streamed else self.settings.max_response_bytes,
+        )
+
+    async def _open(self, call: Call, pool: Pool, message: Message, wire: Wire, span: AttemptSpan | None) -> Answer:
+        """Send a request whose answer is read piece by piece, if it is a success."""
+        reply = await pool.open(message, wire)
+        if reply.status < HTTPStatus.MULTIPLE_CHOICES:
+            call.response = OpenAnswer(reply, wire, span, monotonic())
+            return Answer(reply.status, reply.headers, b"")
+        return _answer(await reply.read(self.settings.max_response_bytes), message)
 
     async def _more_headers(self, call: Call, span: AttemptSpan | None) -> dict[str, str]:
         """The headers that are this attempt's own."""
@@ -266,90 +291,16 @@ class Transport:
             headers["Authorization"] = f"Bearer {key}"
         return headers
 
-    async def _open(self, call: Call, wire: Wire, more: dict[str, str] | None, pool: Pool) -> Response:
-        """Wait for a connection, send the request and read the answer's head."""
-        if pool.turns is not None:
-            await wire.take_turn(pool.turns)
-        for _ in range(_MAX_STALE):
-            try:
-                wire.head = response = await self._begin(call, wire, more, pool)
-            except StaleConnectionError:
-                # Nothing was written to it and it left the pool with this: the next one is another connection.
-                continue
-            wire.phase = "body"
-            return response
-        raise StaleConnectionError
 
-    async def _begin(self, call: Call, wire: Wire, more: dict[str, str] | None, pool: Pool) -> Response:
-        body = call.body
-        if call.request.elsewhere:
-            return await self._begin_elsewhere(call, more or {}, pool)
-        if pool.exchanger is not None and not isinstance(body, Content) and not is_session_replaced():
-            lines = self._header_lines
-            if more:
-                lines += header_lines(more)
-            return await pool.exchanger.begin(call.request.method, call.target, lines, body, wire)
-        headers = {**self._headers, **(more or {})}
-        if isinstance(body, Content):
-            headers["Content-Type"] = body.media_type
-            if body.size is not None:
-                headers["Content-Length"] = str(body.size)
-        elif body is not None:
-            headers["Content-Type"] = "application/json"
-        return cast(
-            "Response",
-            await pool.session.request(
-                call.request.method,
-                URL(self._base + call.target, encoded=True),
-                data=body.chunks() if isinstance(body, Content) else body,
-                headers=headers,
-                allow_redirects=False,
-            ),
-        )
-
-    @staticmethod
-    async def _begin_elsewhere(call: Call, more: dict[str, str], pool: Pool) -> Response:
-        """Ask another host, with nothing in the request that is meant for the API."""
-        return cast(
-            "Response",  # its headers are a property of a kind of its own
-            await pool.elsewhere.request(
-                call.request.method,
-                URL(call.target, encoded=True),
-                headers={"User-Agent": _USER_AGENT, "Accept-Encoding": "identity", **more},
-                skip_auto_headers=("Accept",),
-                allow_redirects=False,
-            ),
-        )
-
-    def _is_small(self, response: Response) -> bool:
-        """Whether the head promises a body within the client's limit."""
-        length = response.content_length
-        return (
-            length is not None
-            and length <= self.settings.max_response_bytes
-            and "Content-Encoding" not in response.headers
-        )
-
-    async def _read(self, response: Response) -> bytes:
-        """Read an answer's body piece by piece, up to the client's limit."""
-        limit = self.settings.max_response_bytes
-        body = bytearray()
-        try:
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > limit:
-                    break
-            else:
-                return bytes(body)
-        finally:
-            response.close()
-        if response.status >= HTTPStatus.BAD_REQUEST:
-            return bytes(body[:limit])
+def _answer(reply: Reply, message: Message) -> Answer:
+    """A complete reply. Of one that is too large the status is known, and its beginning explains an error."""
+    if reply.is_cut and reply.status < HTTPStatus.BAD_REQUEST:
         msg = (
-            f"HTTP {response.status}: the call succeeded, but its answer is larger than max_response_bytes ({limit}). "
-            "Do not repeat a call that creates something."
+            f"HTTP {reply.status}: the call succeeded, but its answer is larger than max_response_bytes "
+            f"({message.max_body}). Do not repeat a call that creates something."
         )
-        raise DecodeError(msg, status=response.status)
+        raise DecodeError(msg, status=reply.status)
+    return Answer(reply.status, reply.headers, reply.body)
 
 
 def _outcome_unknown(cause: TransportError) -> OutcomeUnknownError:

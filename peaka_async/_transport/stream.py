@@ -70,6 +70,7 @@ class ByteStream:
         self._ended = True
         self._open.response.close()
         self._open.wire.end_turn()
+        self._call.leave()
         request, now = self._call.request, monotonic()
         self._telemetry.ended_attempt(request, self._open.span, now - self._open.started, self._open.wire, error)
         self._telemetry.ended(request, self._call.span, now - self._started, error)

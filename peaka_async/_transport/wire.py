@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import select
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Protocol, final
+import socket
+import ssl
+from collections.abc import Mapping
+from typing import Protocol, final
 
-import aiohttp
 import attrs
 
 from peaka_async._transport.deadline import Deadlines, Limit
+from peaka_async._transport.message import Version
 from peaka_async.errors import ConnectError, PeakaTimeoutError, TransportError, WireProgress
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
-    from aiohttp.connector import Connection
-    from aiohttp.http_writer import HttpVersion
-
-_CLOSED_BY_PEER = getattr(select, "POLLRDHUP", 0)
-"""Linux alone tells a half-closed socket from a readable one, which a TLS session ticket makes too."""
-
-
-class Response(Protocol):
-    """What is read of an answer; `aiohttp.ClientResponse` is one."""
+class Head(Protocol):
+    """What is read of an answer's head."""
 
     @property
     def status(self) -> int: ...
     @property
-    def version(self) -> HttpVersion | None: ...
+    def version(self) -> Version | None: ...
     @property
     def headers(self) -> Mapping[str, str]: ...
-    @property
-    def content(self) -> aiohttp.StreamReader: ...
-    @property
-    def content_length(self) -> int | None: ...
-    async def read(self) -> bytes: ...
-    def close(self) -> None: ...
 
 
 @final
@@ -55,7 +41,10 @@ class Wire(Limit):
     phase: str = "connect"
     sent: bool = False
     transport: asyncio.BaseTransport | None = None
-    head: Response | None = None
+    head: Head | None = None
+    problem: str | None = None
+    """Why the answer cannot be used, if the lane's library sees no more than the end of the connection."""
+
     turns: asyncio.Semaphore | None = None
 
     def ends(self, loop: asyncio.AbstractEventLoop) -> float | None:
@@ -87,8 +76,15 @@ class Wire(Limit):
             self.turns.release()
             self.turns = None
 
-    def mark_sent(self, transport: asyncio.BaseTransport) -> None:
-        """Note that from now on the server may have the request."""
+    def begin_writing(self, transport: asyncio.BaseTransport, now: float) -> None:
+        """Note that from now on the server may have the request.
+
+        Raises:
+            TimeoutError: its time is over, on the loop's clock; the loop was too busy to say so.
+        """
+        if self.when is not None and now >= self.when:
+            self.expired = True
+            raise TimeoutError
         self.sent = True
         self.phase = "response"
         self.transport = transport
@@ -100,58 +96,57 @@ class Wire(Limit):
         return name[:2] if isinstance(name, tuple) else None
 
 
-current_wire: ContextVar[Wire] = ContextVar("current_wire")
+class StaleConnectionError(Exception):
+    """A connection ended before anything was written to it."""
+
+    def __init__(self, *, is_fresh: bool) -> None:
+        super().__init__()
+        self.is_fresh = is_fresh
+        """Whether it was made for this attempt: another one would not fare better."""
 
 
-class StaleConnectionError(aiohttp.ClientConnectionError):
-    """A pooled connection was closed by the server before anything was written to it."""
+class BrokenExchangeError(Exception):
+    """No whole answer came; the message says what came instead."""
 
 
-def usable_transport(connection: Connection) -> asyncio.Transport:
-    """The transport of a connection that something can be written to.
-
-    Raises:
-        StaleConnectionError: the server has closed it.
-    """
-    transport = connection.transport
-    if transport is None or transport.is_closing() or _is_closed_by_peer(transport):
-        raise StaleConnectionError
-    return transport
-
-
-def _is_closed_by_peer(transport: asyncio.BaseTransport) -> bool:
-    """Ask the kernel whether the server has closed: the event loop may not have been told yet."""
-    sock = transport.get_extra_info("socket")
-    if not _CLOSED_BY_PEER or sock is None:
-        return False
-    poll = select.poll()
-    poll.register(sock.fileno(), _CLOSED_BY_PEER)
-    return bool(poll.poll(0))
+class AnswerTooLargeError(Exception):
+    """The body of an answer grew beyond its limit."""
 
 
 def translated(problem: BaseException, wire: Wire) -> TransportError:
-    """What a failure of aiohttp means for the caller."""
-    if not wire.sent:
-        if wire.expired or isinstance(problem, TimeoutError):
-            what = "no connection became free" if wire.phase == "pool" else "no connection was made (DNS, TCP, TLS)"
-            msg = f"{what} in time. Nothing was sent; it is safe to call again."
-            return PeakaTimeoutError(msg, phase=wire.phase, progress=WireProgress.NOT_SENT)
-        msg = f"no connection: {_reason(problem)}. Nothing was sent; it is safe to call again."
+    """What a failure on the wire means for the caller."""
+    return _after_sending(problem, wire) if wire.sent else _before_sending(problem, wire)
+
+
+def _before_sending(problem: BaseException, wire: Wire) -> TransportError:
+    if wire.cut_off:
+        msg = "the client was closed while this call was waiting for a connection. Nothing was sent."
         return ConnectError(msg, progress=WireProgress.NOT_SENT)
+    if wire.expired or isinstance(problem, TimeoutError):
+        what = "no connection became free" if wire.phase == "pool" else "no connection was made (DNS, TCP, TLS)"
+        msg = f"{what} in time. Nothing was sent; it is safe to call again."
+        return PeakaTimeoutError(msg, phase=wire.phase, progress=WireProgress.NOT_SENT)
+    msg = f"no connection: {_reason(problem)}. Nothing was sent; it is safe to call again."
+    return ConnectError(msg, progress=WireProgress.NOT_SENT)
+
+
+def _after_sending(problem: BaseException, wire: Wire) -> TransportError:
     if wire.expired:
         what = "the answer did not end" if wire.phase == "body" else "no answer came"
         return PeakaTimeoutError(f"{what} in time. The request was sent.", phase=wire.phase)
     where = "in the middle of the answer" if wire.phase == "body" else "before an answer came"
-    return TransportError(f"the connection broke {where} ({type(problem).__name__}). The request was sent.")
+    if wire.cut_off:
+        return TransportError(f"the client was closed {where}. The request was sent.")
+    what = str(problem) if isinstance(problem, BrokenExchangeError) else type(problem).__name__
+    return TransportError(f"the exchange broke {where} ({what}). The request was sent.")
 
 
 def _reason(problem: BaseException) -> str:
-    if isinstance(problem, aiohttp.ClientConnectorDNSError):
+    if isinstance(problem, socket.gaierror):
         return "the server's name does not resolve"
     if isinstance(problem, StaleConnectionError):
         return "the server closes connections as soon as they are made"
-    if isinstance(problem, aiohttp.ClientConnectorCertificateError):
+    if isinstance(problem, ssl.SSLCertVerificationError):
         return "the server's TLS certificate is not trusted (see the ssl argument for a private CA)"
-    error = problem.os_error if isinstance(problem, aiohttp.ClientConnectorError) else problem
-    detail = error.strerror if isinstance(error, OSError) else None
-    return detail or type(error).__name__
+    detail = problem.strerror if isinstance(problem, OSError) else None
+    return detail or type(problem).__name__

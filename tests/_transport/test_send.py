@@ -53,7 +53,7 @@ from peaka_async import (
     TransportError,
     WireProgress,
 )
-from peaka_async._transport import send
+from peaka_async._transport import pool
 
 KEY = "pk-2f9c41d7"
 CALLBACK = Oauth2Callback(query_parameters="code=1234&state=xyz&param1=value1&param2=value2")
@@ -73,11 +73,11 @@ async def peaka(server):
         yield peaka
 
 
-@pytest.fixture(params=["exchange", "session"], autouse=True)
-def way(request, monkeypatch):
-    """Both ways to the server keep every promise: the short one, and that of aiohttp's session."""
+@pytest.fixture(params=["direct", "session"], autouse=True)
+def lane(request, monkeypatch):
+    """Both lanes keep every promise."""
     if request.param == "session":
-        monkeypatch.setattr(send, "is_session_replaced", lambda: True)
+        monkeypatch.setattr(pool, "DirectLane", None)
 
 
 # For servers that never answer: long enough for a busy machine, and no longer.

@@ -1,0 +1,41 @@
+"""The proxy on the way to a server: the one that was given, or the environment's."""
+
+from __future__ import annotations
+
+from urllib.request import getproxies, proxy_bypass
+
+from yarl import URL
+
+from peaka_async.errors import ConfigurationError
+
+
+def checked_proxy(proxy: str, source: str = "proxy") -> URL:
+    """A proxy's URL; `source` is where it was given.
+
+    Raises:
+        ConfigurationError: it is not the URL of an HTTP proxy.
+    """
+    try:
+        url = URL(proxy)
+        usable = url.scheme in {"http", "https"} and bool(url.host) and bool(url.port)
+    except (TypeError, ValueError):
+        usable = False
+    if not usable:
+        # The URL can hold a password: it is not shown.
+        msg = f"{source} must be the URL of an HTTP proxy, such as http://proxy.example:3128. Nothing was sent."
+        raise ConfigurationError(msg)
+    return url
+
+
+def environment_proxy(url: URL) -> URL | None:
+    """The proxy that the environment names for a URL (HTTP_PROXY, HTTPS_PROXY, NO_PROXY and so on).
+
+    aiohttp reads it too, but together with .netrc, whose password would then be sent instead of the API key.
+
+    Raises:
+        ConfigurationError: what it names is not the URL of an HTTP proxy.
+    """
+    found = getproxies().get(url.scheme)
+    if not found or (url.host is not None and proxy_bypass(url.host)):
+        return None
+    return checked_proxy(found, f"the environment's {url.scheme.upper()}_PROXY")
