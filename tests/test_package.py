@@ -69,6 +69,25 @@ def test_the_readmes_commands_install_nothing_outside_of_their_own_environment()
         assert [other.partition(" ")[0] for other in others] == [".venv/bin/pip", ".venv/bin/nox"]
 
 
+def test_contributors_learn_what_each_session_does():
+    """The table of commands has all of them."""
+    defined = re.findall(r"^@nox\.session.*\ndef (\w+)", (ROOT / "noxfile.py").read_text(), re.MULTILINE)
+
+    assert set(defined) == {each.partition("-")[0] for each in sessions((ROOT / "CONTRIBUTING.md").read_text())}
+
+
+def test_the_map_has_only_what_exists():
+    """Paths in CONTRIBUTING.md lead somewhere."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`((?:peaka_async|tests|tools|docs|benchmarks|examples)/[a-z0-9_./]*)`", text)
+    parts = re.findall(r"(?<= )((?:endpoints|_transport|_codec|models)/\w*(?:\.py)?|_\w+\.py)", text.split("```")[3])
+
+    assert len(named) > 10
+    assert len(parts) > 5
+    assert [each for each in named if not (ROOT / each).exists()] == []
+    assert [each for each in parts if not (ROOT / "peaka_async" / each).exists()] == []
+
+
 def test_every_supported_python_is_tested():
     """Classifiers say which are supported; nox reads them, and the gate's folder has those that machines lack."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
