@@ -89,7 +89,7 @@ class Download:
             try:
                 answer = await self._stream(_request(file, done, tag))
                 try:
-                    tag = answer.headers.get("ETag", "")
+                    tag = _same_version(tag, answer, done)
                     size = _whole_size(answer, done)
                     async for piece in _from(answer, done):
                         done, failures = done + len(piece), 0
@@ -124,7 +124,23 @@ def _whole_size(answer: Streamed, done: int) -> int | None:
     length = answer.headers.get("Content-Length")
     if length is None or not length.isdecimal():
         return None
-    return int(length) + (done if answer.status == _PARTIAL else 0)
+    size = int(length) + (done if answer.status == _PARTIAL else 0)
+    if size < done:
+        raise _changed()
+    return size
+
+
+def _same_version(tag: str, answer: Streamed, done: int) -> str:
+    """The answer's ETag. What was read so far must be of the same version of the file."""
+    found = answer.headers.get("ETag", "")
+    if done and tag and found and found != tag:
+        raise _changed()
+    return found
+
+
+def _changed() -> DecodeError:
+    msg = "the file changed during the download, so the first part is of another version. Download it again."
+    return DecodeError(msg, operation=_OPERATION)
 
 
 async def _from(answer: Streamed, done: int) -> AsyncIterator[bytes]:
@@ -150,7 +166,7 @@ def _short(done: int, size: int | None) -> TransportError:
 
 async def _inflated(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
     """Decompress a gzip file, which can have several members."""
-    inflater = zlib.decompressobj(_GZIP)
+    inflater, complete = zlib.decompressobj(_GZIP), False
     try:
         async for piece in pieces:
             rest = piece
@@ -162,11 +178,14 @@ async def _inflated(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes
                 if plain is None:
                     msg = "the file is not gzip; leave out decompress."
                     raise DecodeError(msg, operation=_OPERATION)
-                rest = b""
-                if inflater.eof:
-                    rest, inflater = inflater.unused_data, zlib.decompressobj(_GZIP)
+                rest, complete = inflater.unused_data, inflater.eof
+                if complete:
+                    inflater = zlib.decompressobj(_GZIP)
                 if plain:
                     yield plain
+        if not complete:
+            msg = "the gzip file is incomplete."
+            raise DecodeError(msg, operation=_OPERATION)
     finally:
         await pieces.aclose()
 

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import gzip
+import random
 import re
+import zlib
 
 import aiohttp
 import pytest
+from clock import Clock
 from scripted_server import ScriptedServer, answer
 
-from peaka_async import ConfigurationError, DecodeError, PeakaClient, PeakaError, RetryPolicy, TransportError
+from peaka_async import (
+    APIError,
+    ConfigurationError,
+    DecodeError,
+    PeakaClient,
+    PeakaError,
+    RetryPolicy,
+    Safety,
+    TransportError,
+    WireProgress,
+)
 from peaka_async.endpoints import _download as download_module
+from peaka_async.endpoints._download import Download, file_named
+from peaka_async.models import ExportFile
 
 CONTENT = bytes(range(256)) * 40
 TAG = '"v1"'
@@ -197,3 +214,318 @@ async def test_leaving_early_closes_the_connection(host, peaka):
             break
 
     await host.until(lambda: host.open_connections == 0)
+
+
+# ── What the host may do, piece by piece and on a clock ──────────────────────────────────────────────────────────────
+
+
+class Answer:
+    """An answer of the host: its pieces, and the error that ends them."""
+
+    def __init__(self, *pieces, status=200, fails=False, **headers):
+        self.status, self._pieces, self._fails, self.closed = status, pieces, fails, False
+        self.headers = {name.replace("_", "-"): str(value) for name, value in headers.items()}
+
+    async def __aiter__(self):
+        for piece in self._pieces:
+            yield piece
+        if self._fails:
+            raise cut()
+
+    async def aclose(self):
+        self.closed = True
+
+
+def cut():
+    return TransportError("cut", operation="exports.download", progress=WireProgress.MAYBE_SENT)
+
+
+def refused(status):
+    return APIError("no", status=status, operation="exports.download")
+
+
+def rest(start, *pieces, **more):
+    return Answer(*pieces, status=206, Content_Range=f"bytes {start}-5/6", **more)
+
+
+class Host:
+    """Answers by script; the links are numbered."""
+
+    def __init__(self, *script):
+        self.requests, self.links, self._script = [], 0, list(script)
+
+    async def stream(self, request):
+        self.requests.append(request)
+        answer = self._script.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def refresh(self):
+        self.links += 1
+        return ExportFile("a.csv", f"https://files.example/{self.links}")
+
+    def download(self, **options):
+        return Download(self.stream, self.refresh, **{"decompress": False, **options})
+
+    async def read(self, **options):
+        return [piece async for piece in self.download(**options)]
+
+
+@pytest.fixture
+async def clock(monkeypatch, _no_pauses):
+    monkeypatch.setattr(download_module, "_PAUSE", 0.2)
+    return Clock(monkeypatch, asyncio.get_running_loop())
+
+
+async def test_what_the_host_is_asked(clock):
+    """The link as it is, for a read that may be repeated; the part that is missing, of the same version."""
+    host = Host(Answer(b"ab", fails=True, ETag=TAG), rest(2, b"cdef"))
+
+    assert await host.read() == [b"ab", b"cdef"]
+    assert [(each.operation, each.method, each.target()) for each in host.requests] == [
+        ("exports.download", "GET", "https://files.example/1"),
+        ("exports.download", "GET", "https://files.example/2"),
+    ]
+    assert [each.headers for each in host.requests] == [{}, {"Range": "bytes=2-", "If-Range": TAG}]
+    assert all((each.safety, each.returns, each.elsewhere) == (Safety.SAFE, bytes, True) for each in host.requests)
+
+
+async def test_a_weak_tag_is_no_condition(clock):
+    """If-Range takes strong ones only; a tag that ends like a weak one is strong."""
+    weak = Host(Answer(b"ab", fails=True, ETag='W/"1"'), rest(2, b"cdef"))
+    strong = Host(Answer(b"ab", fails=True, ETag='"1W/'), rest(2, b"cdef"))
+    without = Host(Answer(b"ab", fails=True), rest(2, b"cdef"))
+    for host in (weak, strong, without):
+        await host.read()
+
+    assert [host.requests[1].headers.get("If-Range") for host in (weak, strong, without)] == [None, '"1W/', None]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "given"),
+    [
+        ([b"abcdef"], [b"cdef"]),
+        ([b"a", b"b", b"c", b"def"], [b"c", b"def"]),
+        ([b"a", b"bcd", b"ef"], [b"cd", b"ef"]),
+        ([b"ab", b"cd", b"ef"], [b"cd", b"ef"]),
+    ],
+)
+async def test_a_file_that_begins_again_is_skipped_to_its_place(clock, pieces, given):
+    """Wherever its pieces end: no byte twice, none missing."""
+    host = Host(Answer(b"a", b"b", fails=True), Answer(*pieces, Content_Length=6))
+
+    assert await host.read() == [b"a", b"b", *given]
+
+
+@pytest.mark.parametrize("length", [{}, {"Content_Length": "many"}, {"Content_Length": 6}])
+async def test_a_file_without_a_length(clock, length):
+    """Its end is where the host ends it."""
+    host = Host(Answer(b"abc", b"def", **length))
+
+    assert await host.read() == [b"abc", b"def"]
+    assert len(host.requests) == 1
+
+
+async def test_a_file_that_ends_early_is_resumed(clock):
+    """Also if the host closes without an error, at first and in the part that was asked for."""
+    host = Host(Answer(b"ab", Content_Length=6), rest(2, b"c", Content_Length=4), rest(3, b"def", Content_Length=3))
+
+    assert await host.read() == [b"ab", b"c", b"def"]
+    assert [each.headers.get("Range") for each in host.requests] == [None, "bytes=2-", "bytes=3-"]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        Answer(b"ABCDEF", Content_Length=6, ETag='"v2"'),
+        rest(2, b"CDEF", ETag='"v2"'),
+        Answer(b"A", Content_Length=1, ETag=TAG),
+    ],
+)
+async def test_another_version_of_the_file_is_refused(clock, second):
+    """Two halves of two files would be worse than none."""
+    host = Host(Answer(b"ab", fails=True, ETag=TAG), second)
+    with pytest.raises(DecodeError, match="changed during the download") as raised:
+        await host.read()
+
+    assert raised.value.operation == "exports.download"
+    assert second.closed
+
+
+async def test_a_version_counts_only_for_what_was_read(clock):
+    """A file that was never begun may change; a host that stops to name versions is trusted."""
+    changed = Host(Answer(fails=True, ETag=TAG), Answer(b"abcdef", ETag='"v2"'))
+    unnamed = Host(Answer(b"ab", fails=True, ETag=TAG), rest(2, b"cdef"))
+
+    assert (await changed.read(), await unnamed.read()) == ([b"abcdef"], [b"ab", b"cdef"])
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content_Range": "bytes 1-5/6"}, {"Content_Range": "XX"}])
+async def test_another_range_is_refused(clock, headers):
+    """A file with a hole in it would be worse than none."""
+    host = Host(Answer(b"ab", fails=True), Answer(b"cdef", status=206, **headers))
+    with pytest.raises(DecodeError, match="different range") as raised:
+        await host.read()
+    assert raised.value.operation == "exports.download"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 500, 503])
+async def test_a_link_is_replaced(clock, status):
+    """Expired ones look different from host to host, and a server's own error passes."""
+    host = Host(refused(status), Answer(b"abcdef"))
+
+    assert await host.read() == [b"abcdef"]
+    assert host.links == 2
+
+
+@pytest.mark.parametrize("status", [402, 405, 409, 411, 416, 418, 499])
+async def test_other_refusals_are_final(clock, status):
+    """Another link would be refused the same."""
+    host = Host(refused(status))
+    with pytest.raises(APIError) as raised:
+        await host.read()
+    assert (raised.value.status, host.links) == (status, 1)
+
+
+@pytest.mark.parametrize("make", [cut, functools.partial(refused, 403), functools.partial(Answer, Content_Length=6)])
+async def test_five_failures_in_a_row_are_the_end(clock, make):
+    """With pauses between them that double; the last failure is told."""
+    host, began = Host(*[make() for _ in range(9)]), clock.now
+    with pytest.raises((APIError, TransportError)) as raised:
+        await host.read()
+
+    assert (len(host.requests), host.links) == (5, 5)
+    assert clock.now - began == pytest.approx(0.4 + 0.8 + 1.6 + 3.2)
+    assert type(raised.value) is type(make()) or "ended after 0 of 6 bytes" in str(raised.value)
+    assert raised.value.operation == "exports.download"
+
+
+async def test_each_byte_begins_the_count_anew(clock):
+    """A slow line that breaks often still gets there."""
+    steps = [rest(number, bytes([number]), fails=True) for number in range(1, 6)]
+    host = Host(cut(), Answer(b"\0", fails=True), *[each for step in steps for each in (cut(), cut(), cut(), step)])
+    host._script.append(rest(6))
+
+    assert b"".join(await host.read()) == bytes(range(6))
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/a", "http://localhost:9/a", "https://files.example/a"])
+async def test_links_that_are_followed(url):
+    """Encrypted ones, and those of this machine."""
+    download = Download(Host(Answer(b"abc")).stream, functools.partial(link, url), decompress=False)
+
+    assert [piece async for piece in download] == [b"abc"]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://files.example/a", "http://127.0.0.1.evil.example/a", "http://localhost.evil/a", "ftp://a", "", None]
+)
+async def test_links_that_are_not_followed(url):
+    """What is sent in the clear can be read and changed on its way."""
+    host = Host(Answer(b"abc"))
+    with pytest.raises(DecodeError, match="no https:// link") as raised:
+        await anext(aiter(Download(host.stream, functools.partial(link, url), decompress=False)))
+    assert (raised.value.operation, host.requests) == ("exports.download", [])
+
+
+async def link(url):
+    return ExportFile("a.csv", url)
+
+
+async def test_gzip_in_pieces_of_any_size(clock):
+    """Members may end anywhere, and nothing is given for a piece that completes nothing."""
+    zipped = gzip.compress(b"one") + gzip.compress(b"two" * 100)
+    for size in (1, 7, len(zipped) - 1, len(zipped)):
+        pieces = [zipped[start : start + size] for start in range(0, len(zipped), size)]
+        given = await Host(Answer(*pieces)).read(decompress=True)
+
+        assert b"".join(given) == b"one" + b"two" * 100
+        assert b"" not in given
+
+
+@pytest.mark.parametrize("data", [b"", gzip.compress(CONTENT)[:-9], gzip.compress(b"one") + gzip.compress(b"two")[:-1]])
+async def test_gzip_that_is_cut_off_is_told(clock, data):
+    """The host's file itself is incomplete; half of a table must not pass for a whole one."""
+    answer = Answer(data, Content_Length=len(data))
+    with pytest.raises(DecodeError, match="incomplete") as raised:
+        await Host(answer).read(decompress=True)
+    assert raised.value.operation == "exports.download"
+    assert answer.closed
+
+
+@pytest.mark.parametrize("data", [zlib.compress(CONTENT), b"a,b\n1,2\n"])
+async def test_other_formats_are_not_gzip(clock, data):
+    """Nothing is guessed."""
+    with pytest.raises(DecodeError, match="not gzip") as raised:
+        await Host(Answer(data)).read(decompress=True)
+    assert raised.value.operation == "exports.download"
+
+
+async def test_the_largest_window_of_gzip(clock):
+    """A reference may reach 32 KiB back."""
+    content = random.Random(1).randbytes(32_000) * 2
+
+    assert b"".join(await Host(Answer(gzip.compress(content))).read(decompress=True)) == content
+
+
+async def test_a_file_that_is_there_is_replaced_whole(clock, tmp_path):
+    """The part has a name of its own beside it, which nobody else uses."""
+    target = tmp_path / "out.csv"
+    target.write_bytes(b"old")
+    seen = []
+
+    async def stream(request):
+        seen.extend(path.name for path in tmp_path.iterdir())
+        return Answer(b"new")
+
+    saved = await Download(stream, Host().refresh, decompress=False).save(str(target))
+
+    assert (saved, target.read_bytes()) == (target, b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+    assert re.fullmatch(r"\.out\.csv\.[0-9a-f]{8}\.part", next(name for name in seen if name != "out.csv"))
+
+
+async def test_a_folder_that_is_missing(clock, tmp_path):
+    """Nothing is asked for."""
+    host = Host()
+    with pytest.raises(FileNotFoundError):
+        await host.download().save(tmp_path / "missing" / "out.csv")
+    assert host.links == 0
+
+
+async def test_leaving_the_context_closes_the_answer(clock):
+    """In the middle of the file."""
+    answer = Answer(b"a", b"b")
+    async with Host(answer).download() as download:
+        assert await anext(aiter(download)) == b"a"
+        assert not answer.closed
+    assert answer.closed
+
+
+FILES = [ExportFile("a.csv"), ExportFile("b.csv")]
+
+
+@pytest.mark.parametrize(
+    ("files", "name", "found"),
+    [(FILES, "b.csv", FILES[1]), (FILES[:1], None, FILES[0]), (FILES[:1], "a.csv", FILES[0])],
+)
+def test_a_file_is_found(files, name, found):
+    """By its name, or because it is the only one."""
+    assert file_named(files, name) is found
+
+
+@pytest.mark.parametrize(
+    ("files", "name", "says"),
+    [
+        (FILES, None, "pass the name of one of the export's files: a.csv, b.csv."),
+        (FILES, "c.csv", "there is no such file among the export's files: a.csv, b.csv."),
+        ([], None, "there is no such file among the export's files: none. Only the user"),
+        (None, "a.csv", "there is no such file among the export's files: none. Only the user"),
+    ],
+)
+def test_a_file_is_not_found(files, name, says):
+    """What is there is told."""
+    with pytest.raises(ConfigurationError) as raised:
+        file_named(files, name)
+    assert str(raised.value).startswith(f"exports.download: {says}")
