@@ -49,7 +49,7 @@ _METHODS: Final = {
 _DROPPED_METHODS: Final = frozenset(
     {"strip", "lower", "upper", "removeprefix", "removesuffix", "replace", "lstrip", "rstrip", "casefold", "title"}
 )
-_DROPPED_CALLS: Final = frozenset({"sorted", "tuple", "list", "frozenset", "set", "str", "int", "abs"})
+_DROPPED_CALLS: Final = frozenset({"sorted", "tuple", "list", "set", "str", "int", "abs"})
 _ONLY_FOR_TYPES: Final = frozenset({"cast", "TypeVar", "NewType"})
 _KEYWORDS_FOR_TYPES: Final = frozenset({"kw_only", "covariant"})
 
@@ -113,6 +113,8 @@ def names_read_at(source: str, line: int) -> set[int]:
     defined = _defined_at(tree, line)
     lines: set[int] = set()
     for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and node.name in defined:
+            lines |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and defined & _names_in(node):
             lines |= set(range(node.body[0].lineno, (node.end_lineno or node.lineno) + 1))
     return lines
@@ -208,7 +210,7 @@ class _Finder:
     def _definition(self, node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Mutant]:
         self._where.append(node.name)
         for decorator in node.decorator_list:
-            if isinstance(decorator, ast.Call):
+            if isinstance(decorator, ast.Call) and "cache" not in _source(decorator.func):
                 yield from self._expression(decorator)
         if not isinstance(node, ast.ClassDef):
             yield from self._body(node.args)

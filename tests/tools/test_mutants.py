@@ -80,6 +80,7 @@ def test_each_kind_of_change(source, expected):
         "x = Callable[[int], str]",
         "x = int | str",
         "def f():\n    return None",
+        "@functools.lru_cache(maxsize=1024)\ndef f():\n    pass",
     ],
 )
 def test_what_no_test_could_notice_is_left_alone(source):
