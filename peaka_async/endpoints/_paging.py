@@ -88,8 +88,8 @@ def read_token(kind: str, token: str | None) -> str | None:
     """
     if token is None:
         return None
-    found, separator, position = token.partition(":")
-    if found != kind or not separator or not position:
+    found, _, position = token.partition(":")
+    if found != kind or not position:
         msg = f"the resume token belongs to another list: it must begin with {kind!r} and a colon. Nothing was sent."
         raise ConfigurationError(msg)
     return position

@@ -66,7 +66,7 @@ class Polled:
 
 def state_name(state: str | None) -> str:
     """The name of a state, for messages."""
-    return str(state or "UNKNOWN").upper()
+    return (state or "UNKNOWN").upper()
 
 
 async def wait(

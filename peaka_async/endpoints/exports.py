@@ -12,6 +12,7 @@ from peaka_async.endpoints._base import Group, List
 from peaka_async.endpoints._download import Download, file_named
 from peaka_async.endpoints._paging import Pages, ResultPage, made_token, read_token
 from peaka_async.endpoints._waiting import DEFAULT_WAITING, Polled, Waiting, state_name, wait
+from peaka_async.errors import DecodeError
 from peaka_async.models.exports import ExportFile, ExportJobCreated, ExportJobResponse, ExportRequest, ExportStatus
 
 
@@ -156,9 +157,10 @@ class Exports(Group):
             WorkFailedError: the export failed, was cancelled or has expired, with the service's reason.
             WaitTimeoutError: the export has not ended in time; it goes on.
             WaitStalledError: the export shows no progress.
+            DecodeError: the export was accepted, but the answer holds no id.
         """
         job = await self.start_query(project_id, query_id, export)
-        return await self.wait(project_id, str(job.id), waiting=waiting, on_progress=on_progress)
+        return await self.wait(project_id, _id_of(job), waiting=waiting, on_progress=on_progress)
 
     async def run_table(
         self,
@@ -177,9 +179,10 @@ class Exports(Group):
             WorkFailedError: the export failed, was cancelled or has expired, with the service's reason.
             WaitTimeoutError: the export has not ended in time; it goes on.
             WaitStalledError: the export shows no progress.
+            DecodeError: the export was accepted, but the answer holds no id.
         """
         job = await self.start_table(project_id, catalog_id, schema_name, table_name, export)
-        return await self.wait(project_id, str(job.id), waiting=waiting, on_progress=on_progress)
+        return await self.wait(project_id, _id_of(job), waiting=waiting, on_progress=on_progress)
 
     async def wait(
         self,
@@ -224,6 +227,13 @@ class Exports(Group):
             return file_named((await self.get(project_id, export_id)).files, file_name)
 
         return Download(self._stream, refresh, decompress=decompress)
+
+
+def _id_of(job: ExportJobCreated) -> str:
+    if job.id is None:
+        msg = "the export was accepted, but the answer holds no id. List the exports to find it."
+        raise DecodeError(msg, operation="exports.wait", path="$.id")
+    return job.id
 
 
 def read_export(job: ExportJobResponse) -> Polled:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from peaka_async._request import Request, Safety
 from peaka_async.endpoints._base import Group
 from peaka_async.endpoints._waiting import DEFAULT_WAITING, Polled, Waiting, state_name, wait
+from peaka_async.errors import ConfigurationError
 from peaka_async.models.metadata import (
     GoldenSqlMatches,
     GoldenSqls,
@@ -498,14 +499,17 @@ class Metadata(Group):
         """Read a catalog's metadata again and wait for the refresh to end.
 
         Raises:
+            ConfigurationError: the request names no catalog.
             WorkFailedError: the refresh failed or is stuck.
             WaitTimeoutError: the refresh has not ended in time; it goes on.
             WaitStalledError: the refresh shows no progress.
         """
+        catalog_id = refresh.catalog_id
+        if catalog_id is None:
+            msg = "catalog_id is missing, and the refresh is waited for by its catalog. Nothing was sent."
+            raise ConfigurationError(msg, operation="metadata.run_refresh")
         await self.refresh(project_id, refresh)
-        return await self.wait_for_refresh(
-            project_id, str(refresh.catalog_id), waiting=waiting, on_progress=on_progress
-        )
+        return await self.wait_for_refresh(project_id, catalog_id, waiting=waiting, on_progress=on_progress)
 
     async def wait_for_refresh(
         self,

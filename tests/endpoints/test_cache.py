@@ -155,7 +155,8 @@ async def test_the_runs_of_a_cache_page_by_page():
     resumed = [each.id async for each in caches.list_executions_pages("p", "k", resume_token=pages[0].resume_token)]
 
     assert [[each.id for each in page] for page in pages] == [["1", "2"], ["3"]]
-    assert [page.resume_token for page in pages] == ["runs:2", None]
+    assert [(len(page), page.resume_token) for page in pages] == [(2, "runs:2"), (1, None)]
+    assert pages[1].items == tuple(runs(3))
     assert (len(all_of_them), resumed) == (50, ["7"])
     assert [request.target().partition("?")[2] for request in sender.requests] == [
         "limit=2&offset=0",
@@ -212,4 +213,5 @@ def test_a_run_that_has_not_begun(kind):
 
     assert read_run(done, run=kind, after="r") == Polled(state="NOT BEGUN")
     assert read_run(status_of(other, "r"), run=kind, after=None) == Polled(state="NOT BEGUN")
+    assert read_run(status_of(kind, status=CacheState.RUNNING), run=kind, after=None).state == "RUNNING"
     assert (run_id(done, kind), run_id(done, other)) == ("r", None)

@@ -87,6 +87,7 @@ async def test_exports_page_by_page():
     undated = [page.resume_token async for page in exports.list_pages("p", page_size=1).pages()]
 
     assert [[each.id for each in page] for page in pages] == [["5", "4"], ["3"]]
+    assert pages[1].items == tuple(jobs(3))
     assert [page.resume_token for page in pages] == ["exports:2026-01-04T00:00:00+00:00", None]
     assert (resumed, undated) == (["2"], [None])
     assert [request.target().partition("?")[2] for request in sender.requests] == [

@@ -82,6 +82,13 @@ def test_a_foreign_token_is_refused(token):
     assert "Nothing was sent" in str(caught.value)
 
 
+@pytest.mark.parametrize("token", ["", "before", "before:", "after:x", ":x"])
+def test_a_token_needs_its_kind_and_a_position(token):
+    """Of whatever form the position is."""
+    with pytest.raises(ConfigurationError, match="must begin with 'before' and a colon"):
+        read_token("before", token)
+
+
 def test_a_position_may_hold_colons():
     """A timestamp survives the token."""
     assert read_token("before", made_token("before", "2026-01-02T03:04:05Z")) == "2026-01-02T03:04:05Z"

@@ -10,7 +10,7 @@ import pytest
 from clock import Clock
 from recording_sender import RecordingSender
 
-from peaka_async import ConfigurationError, Waiting, WaitStalledError, WaitTimeoutError, WorkFailedError
+from peaka_async import ConfigurationError, DecodeError, Waiting, WaitStalledError, WaitTimeoutError, WorkFailedError
 from peaka_async.endpoints._waiting import Polled, state_name, wait
 from peaka_async.endpoints.cache import Caches
 from peaka_async.endpoints.exports import Exports
@@ -115,10 +115,10 @@ async def test_the_time_is_up(clock):
     """The last poll is at the limit itself, and the error says what goes on."""
     work = Work(clock, RUNNING)
     with pytest.raises(WaitTimeoutError) as raised:
-        await work.wait(waiting=Waiting(timeout=10, stall=None, interval=4, max_interval=100))
+        await work.wait(waiting=Waiting(timeout=9, stall=None, interval=4, max_interval=100))
 
-    assert work.times == pytest.approx([0, 4, 10])
-    assert str(raised.value).startswith("group.work: the work is RUNNING after 10 s. It goes on")
+    assert work.times == pytest.approx([0, 4, 9])
+    assert str(raised.value).startswith("group.work: the work is RUNNING after 9 s. It goes on")
     assert raised.value.operation == "group.work"
 
 
@@ -286,6 +286,16 @@ async def test_exports_from_the_trigger_to_their_files(clock):
     assert [request.body for request in sender.requests if request.method == "POST"] == [export, export]
 
 
+async def test_an_export_without_an_id(clock):
+    """It was accepted, so the answer is what is wrong; nothing can be polled."""
+    sender = RecordingSender(ExportJobCreated(), ExportJobCreated())
+    with pytest.raises(DecodeError, match="List the exports"):
+        await Exports(sender).run_query("p", "q", ExportRequest())
+    with pytest.raises(DecodeError, match="List the exports"):
+        await Exports(sender).run_table("p", "c", "s", "t", ExportRequest())
+    assert len(sender.requests) == 2
+
+
 async def test_an_export_that_fails(clock):
     """An empty source, for one, produces no files."""
     job = ExportJobResponse("e", ExportStatus.FAILED, error="produced no files")
@@ -325,6 +335,9 @@ async def test_the_refresh_that_is_there_is_waited_for(clock):
     assert await queries.wait_for_refresh("p", "q", waiting=PATIENT, on_progress=heard.append) is done
     assert (clock.now, heard) == (began, [done])
 
+    never = refresh(MaterializedQueryState.COMPLETED, None)
+    assert await MaterializedQueries(RecordingSender(never)).wait_for_refresh("p", "q") is never
+
     with pytest.raises(WorkFailedError) as raised:
         await queries.wait_for_refresh("p", "q", after=done.last_execution_start_time)
     assert (raised.value.state, raised.value.operation) == ("CANCELED", "materialized_queries.wait_for_refresh")
@@ -343,6 +356,14 @@ async def test_a_metadata_refresh(clock):
     assert targets(sender) == [("POST", "/metadata/p/refresh"), *[("GET", "/metadata/p/refresh/c")] * 4]
     assert sender.requests[0].body is asked
     assert clock.now - began == pytest.approx(9)
+
+
+async def test_a_metadata_refresh_without_a_catalog(clock):
+    """There is nothing to poll, so nothing is sent."""
+    sender = RecordingSender()
+    with pytest.raises(ConfigurationError, match=r"metadata\.run_refresh: catalog_id is missing"):
+        await Metadata(sender).run_refresh("p", MetadataRefreshMetadataRequest())
+    assert sender.requests == []
 
 
 async def test_a_metadata_refresh_that_is_stuck(clock):
