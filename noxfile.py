@@ -50,11 +50,12 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session(python=THIS_PYTHON)
 def style(session: nox.Session) -> None:
-    """Check what takes seconds: style, spelling and the direction of imports."""
+    """Check what takes seconds: style, spelling, phrases and the direction of imports."""
     session.install(*group("style"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("codespell")
+    session.run("python", "tools/prose.py")
     session.run("lint-imports")
 
 

@@ -30,7 +30,7 @@ _DOT_SEGMENTS = frozenset({".", ".."})
 
 
 class Safety(enum.Enum):
-    """What happens if an operation is executed twice. It decides which failures may be retried."""
+    """The effect of executing an operation twice. It decides which failures may be retried."""
 
     SAFE = "safe"
     """It changes nothing: reads, and POSTs that only compute."""

@@ -68,7 +68,7 @@ class Info:
 
 @attrs.frozen
 class _Base:
-    """Where the API is: `https://host:port` and the path prefix."""
+    """The API's address: `https://host:port` and the path prefix."""
 
     origin: str
     prefix: str
