@@ -23,6 +23,7 @@ _FIRST_BYTE: Final = b"H"[0]
 _HEAD_END: Final = b"\r\n\r\n"
 _LINE_ENDS: Final = frozenset(b"\r\n")
 _LEAST, _SWITCHING, _LEAST_FINAL = 100, 101, 200
+_NO_BODY: Final = "no body follows"
 _BODILESS: Final = frozenset({204, 304})
 
 # Headers that say how to read a body, told by the length of their names before any bytes are compared.
@@ -103,10 +104,10 @@ class ReplyParser:
         try:
             self._parser.feed_data(data)
         except HttpParserError as error:
-            self.is_last = True
             problem = self._problem or f"the answer is malformed: {error}"
         if self.is_complete:
-            if data[-1] in _LINE_ENDS and self._goes_on(data, self._payload - before):
+            self.is_last |= problem not in {None, _NO_BODY}
+            if (self._is_head or data[-1] in _LINE_ENDS) and self._goes_on(data, self._payload - before):
                 self.is_last = True
             return True
         self._tail = (self._tail + data[-5:])[-5:]
@@ -159,6 +160,8 @@ class ReplyParser:
             if self._head_at == self._received:
                 return not end[:-content].endswith(_HEAD_END)
             return content != len(data)
+        if self._is_head:
+            return end.find(_HEAD_END) != len(end) - len(_HEAD_END)
         return not end.endswith(_HEAD_END) or end.endswith(b"\n" + _HEAD_END)
 
     # ── What httptools tells ─────────────────────────────────────────────────────────────────────────────────────────
@@ -201,14 +204,19 @@ class ReplyParser:
         self._course.head = reply
         self._course.phase = "body"
         if self._is_head:
-            # The parser would wait for the body that a GET has.
-            self.is_complete = self.is_last = True
+            self._end_without_body()
         elif self._coding is not None:
             self._inflater = inflater(self._coding.decode("latin-1"), self._max_body)
 
+    def _end_without_body(self) -> NoReturn:
+        """Stop a parser that would wait for the body that a GET has."""
+        self.is_last |= not self._parser.should_keep_alive()
+        self._parser = HttpResponseParser(self)
+        self.is_complete = True
+        self._problem = _NO_BODY
+        raise BrokenExchangeError(_NO_BODY)
+
     def on_body(self, data: bytes) -> None:
-        if self.is_complete:
-            return
         self._payload += len(data)
         if self._inflater is not None:
             self._inflate(self._inflater, data)
@@ -219,10 +227,7 @@ class ReplyParser:
             self._pieces.append(data)
 
     def on_message_complete(self) -> None:
-        if self.is_complete:
-            return
-        reply = self._reply
-        if not reply.status:
+        if not self._reply.status:
             # An interim answer. All that come before the final one have to do with one head's bytes.
             self._fields.clear()
             self._coding = self._framing = None

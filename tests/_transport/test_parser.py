@@ -107,10 +107,25 @@ def test_headers_are_read():
     assert dict(reply.headers)["Content-Length"] == "0"
 
 
-@pytest.mark.parametrize("length", [b"Content-Length: 5\r\n", b"", b"Transfer-Encoding: chunked\r\n"])
-def test_the_answer_to_a_head_has_no_body(length):
-    """Whatever its head says of one; nothing follows on its connection."""
-    assert body(LINE + length + b"\r\n", is_head=True) == (200, b"", False)
+@pytest.mark.parametrize(
+    ("length", "keeps"), [(b"Content-Length: 5\r\n", True), (b"", False), (b"Transfer-Encoding: chunked\r\n", True)]
+)
+def test_the_answer_to_a_head_has_no_body(length, keeps):
+    """Whatever its head says of one. The next answer is read as ever, and a body that comes all the same is none."""
+    data = LINE + length + b"\r\n"
+    for at in range(1, len(data)):
+        assert body(data[:at], data[at:], is_head=True) == (200, b"", keeps)
+    for more in (*MORE, b"hello", b"5\r\n"):
+        assert body(data + more, is_head=True) == (200, b"", False)
+
+
+def test_after_a_head_comes_another_answer():
+    """The parser that was stopped is another one then."""
+    parser = ReplyParser()
+    for is_head, content in ((True, b""), (False, b"hello"), (True, b""), (True, b""), (False, b"hello")):
+        reply = parser.begin(SimpleNamespace(), max_body=100, is_head=is_head)
+        assert parser.feed(LINE + b"Content-Length: 5\r\n\r\n" + content)
+        assert (reply.body, parser.is_last) == (content, False)
 
 
 # ── The end of the connection ────────────────────────────────────────────────────────────────────────────────────────

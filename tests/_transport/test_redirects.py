@@ -7,7 +7,7 @@ from scripted_server import CONNECTION, ScriptedServer, answer, redirect
 
 from peaka_async import PeakaClient, PeakaError, RedirectBlockedError, RetryPolicy
 from peaka_async._request import Request, Safety
-from peaka_async._transport import send
+from peaka_async._transport import pool
 
 ONCE = RetryPolicy(attempts=1)
 
@@ -16,7 +16,7 @@ ONCE = RetryPolicy(attempts=1)
 def lane(request, monkeypatch):
     """Both ways to the server follow the same rule."""
     if request.param == "session":
-        monkeypatch.setattr(send, "is_session_replaced", lambda: True)
+        monkeypatch.setattr(pool, "DirectLane", None)
 
 
 @pytest.fixture
