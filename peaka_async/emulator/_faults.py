@@ -237,7 +237,7 @@ class Faults:
         Raises:
             ConfigurationError: there is no such operation.
         """
-        self._check(operation)
+        self.check(operation)
         for _ in range(times):
             self._queues[operation].extend(faults)
 
@@ -249,7 +249,7 @@ class Faults:
         Raises:
             ConfigurationError: there is no such operation.
         """
-        self._check(operation)
+        self.check(operation)
         # Chance, not security.
         self._chances[operation] = _Chance(random.Random(seed), rate, faults or USUAL_FAULTS)  # noqa: S311
 
@@ -266,7 +266,12 @@ class Faults:
         chance = self._chances.get(operation) or self._chances.get(_EVERY)
         return chance.take() if chance is not None else None
 
-    def _check(self, operation: str) -> None:
+    def check(self, operation: str) -> None:
+        """Refuse an operation that the emulator does not have.
+
+        Raises:
+            ConfigurationError: there is no such operation.
+        """
         if operation != _EVERY and operation not in self._operations:
             msg = f"The emulator has no operation {operation!r}."
             raise ConfigurationError(msg)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import secrets
-import time
 from collections.abc import Mapping
 from typing import Literal, Protocol, final
 from urllib.parse import quote, urlencode, urlsplit
@@ -12,7 +11,8 @@ from urllib.parse import quote, urlencode, urlsplit
 import attrs
 from aiohttp import web
 
-from peaka_async.emulator import _pages
+from peaka_async.emulator import _html
+from peaka_async.emulator._clock import Clock
 
 ResponseMode = Literal["query", "form_post"]
 
@@ -72,10 +72,14 @@ class Provider:
     Args:
         code_seconds: how long a code is valid.
         response_mode: how consent URLs ask for the answer to be delivered.
+        clock: what codes expire by.
     """
 
-    def __init__(self, *, code_seconds: float = 600.0, response_mode: ResponseMode = "query") -> None:
+    def __init__(
+        self, *, code_seconds: float = 600.0, response_mode: ResponseMode = "query", clock: Clock | None = None
+    ) -> None:
         self.code_seconds = code_seconds
+        self._clock = clock or Clock()
         self.response_mode = response_mode
         self.origin = ""
         self.codes: dict[str, Code] = {}
@@ -107,7 +111,7 @@ class Provider:
         if (issued.client_id, issued.redirect_uri) != (client_id, redirect_uri):
             reason = "The code was issued to another client or redirect URI"
             raise CodeRefused(reason)
-        if time.monotonic() >= issued.expires_at:
+        if self._clock.now().timestamp() >= issued.expires_at:
             reason = "The code is expired"
             raise CodeRefused(reason)
         grant = Grant(secrets.token_hex(8))
@@ -118,7 +122,7 @@ class Provider:
         query = request.query
         if problem := _problem(query):
             return _invalid(problem)
-        return _pages.consent(
+        return _html.consent(
             client=query["client_id"],
             scopes=query.get("scope", "").split() or ["your account"],
             host=urlsplit(query["redirect_uri"]).netloc,
@@ -142,7 +146,7 @@ class Provider:
         # Codes of real providers hold characters that a query has to percent-encode.
         noise = base64.b64encode(secrets.token_bytes(31)).decode()
         value = f"4/{secrets.token_hex(2)}+{noise}"
-        code = Code(value, client_id, redirect_uri, time.monotonic() + self.code_seconds)
+        code = Code(value, client_id, redirect_uri, self._clock.now().timestamp() + self.code_seconds)
         self.codes[value] = code
         return code
 
@@ -150,7 +154,7 @@ class Provider:
 def _deliver(query: Mapping[str, str], answer: dict[str, str]) -> web.Response:
     target = query["redirect_uri"]
     if query.get("response_mode") == "form_post":
-        return _pages.form_post(action=target, host=urlsplit(target).netloc, fields=answer)
+        return _html.form_post(action=target, host=urlsplit(target).netloc, fields=answer)
     return web.Response(
         status=303,
         headers={
@@ -187,4 +191,4 @@ def redirect_problem(url: str) -> str | None:
 
 
 def _invalid(problem: str) -> web.Response:
-    return _pages.notice("This request is not valid", problem, status=400)
+    return _html.notice("This request is not valid", problem, status=400)

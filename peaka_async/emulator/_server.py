@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import inspect
 import ipaddress
+import os
+import time
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from pathlib import Path
 from types import TracebackType
 from typing import Self, final
 from urllib.parse import urlencode
@@ -16,16 +22,24 @@ import aiohttp
 import attrs
 from aiohttp import web
 
-from peaka_async.emulator import _pages
-from peaka_async.emulator._connections import Connections, StoredConnection
+from peaka_async.emulator import _front_page, _strict
+from peaka_async.emulator._clock import Clock
 from peaka_async.emulator._faults import Fault, Faults, Moment
-from peaka_async.emulator._keys import Caller, Keys, Project
-from peaka_async.emulator._operation import Call, Operation, Refusal
+from peaka_async.emulator._files import Files
+from peaka_async.emulator._groups.connections import Connections
+from peaka_async.emulator._groups.table import routing_table
+from peaka_async.emulator._keys import caller_of
+from peaka_async.emulator._operation import Answer, Call, Caller, Operation, Project, Refusal, not_found
 from peaka_async.emulator._provider import AuthorizationServer, Code, Provider, ResponseMode
+from peaka_async.emulator._seed import add_key, new_project, seed, with_keys
+from peaka_async.emulator._state import State, StoredConnection
+from peaka_async.emulator._world import Oddity, Pace, World
 from peaka_async.errors import ConfigurationError
 
 _PREFIX = "/api/v1"
 _LEDGER_LENGTH = 10_000
+_SHOWN_CALLS = 100
+_SAVE_SECONDS = 1.0
 _LEDGER_BODY_BYTES = 65_536
 _MAX_BODY_BYTES = 64 * 1024 * 1024
 _SHUTDOWN_SECONDS = 0.01  # aiohttp takes 0 for no limit, and a fault may hang until the client gives up
@@ -61,16 +75,26 @@ class Emulator:
         state_seconds: how long an OAuth2 flow may take.
         response_mode: how the provider delivers its answer: in a redirect, or by a form that the browser posts.
         authorization_server: another provider, in place of the emulator's own, as of a mock server written by others.
+        api_key: the Partner key; a new one if left out.
+        project_key: the project's key; a new one if left out.
+        project_id: the project's id; `mtKDhe1U` if left out.
+        seed: what it begins with: a `State`, or a file of one; a small company with five data sources if left out.
+        state_file: where what it holds is kept from one start to the next. If the file exists, it is the seed.
+        strict: whether answers are as the published document has them, instead of as the live service gives them.
+        manual_time: whether time stands still until `advance` is called.
+        pace: how long work in the background takes.
 
     Attributes:
         api_key: a Partner key.
         project_id: a project that exists.
         project_key: a Project key of that project.
         faults: what goes wrong, by script.
+        oddities: what the live service does now and then, and the emulator while it is in this set.
         provider: the emulator's own OAuth2 provider.
+        state: everything that it remembers.
 
     Raises:
-        ConfigurationError: the host is not loopback.
+        ConfigurationError: the host is not loopback, or a file cannot be read.
     """
 
     def __init__(
@@ -82,18 +106,34 @@ class Emulator:
         state_seconds: float = 3600.0,
         response_mode: ResponseMode = "query",
         authorization_server: AuthorizationServer | None = None,
+        api_key: str | None = None,
+        project_key: str | None = None,
+        project_id: str | None = None,
+        seed: State | str | os.PathLike[str] | None = None,
+        state_file: str | os.PathLike[str] | None = None,
+        strict: bool = False,
+        manual_time: bool = False,
+        pace: Pace | None = None,
     ) -> None:
         self._host, self._port = _loopback(host), port
-        self._keys = Keys()
-        self.provider: Provider = Provider(code_seconds=code_seconds, response_mode=response_mode)
-        self._connections = Connections(authorization_server or self.provider, state_seconds=state_seconds)
-        self._operations = self._routing_table()
+        self._state_file = None if state_file is None else Path(state_file)
+        state = _begin_with(seed, self._state_file, api_key=api_key, project_key=project_key, project_id=project_id)
+        self._clock = Clock(manual=manual_time)
+        self._world = World(state, self._clock, strict=strict, pace=pace)
+        self.state: State = state
+        self.oddities: set[Oddity] = self._world.oddities
+        self.provider: Provider = Provider(code_seconds=code_seconds, response_mode=response_mode, clock=self._clock)
+        server = authorization_server or self.provider
+        self._connections = Connections(self._world, server, state_seconds=state_seconds)
+        self._files = Files(self._clock)
+        self._operations = routing_table(self._world, self._connections, self._files)
         self.faults: Faults = Faults(self._operations)
         self._requests: deque[Received] = deque(maxlen=_LEDGER_LENGTH)
-        self._runner: web.AppRunner | None = None
-        self.api_key: str = self._keys.partner
-        self.project_id: str = self._keys.first.id
-        self.project_key: str = self._keys.first.key
+        self._calls: deque[_front_page.Served] = deque(maxlen=_SHOWN_CALLS)
+        self._runners: list[web.AppRunner] = []
+        self._saving: asyncio.Task[None] | None = None
+        self.api_key: str = state.partner_key
+        self.project_id, self.project_key = _first_project(state)
 
     @property
     def origin(self) -> str:
@@ -122,18 +162,63 @@ class Emulator:
         return tuple(self._requests)
 
     @property
+    def downloads(self) -> tuple[str, ...]:
+        """The targets of requests for exported files, which lie on another host; the newest last."""
+        return tuple(self._files.targets)
+
+    @property
     def codes(self) -> tuple[Code, ...]:
         """The authorization codes that were issued, and how often each was presented to the provider."""
         return tuple(self.provider.codes.values())
 
+    def received(self, operation: str | None = None) -> tuple[Received, ...]:
+        """What reached the API for an operation (`queries.execute`), the newest last; for all if none is named.
+
+        Raises:
+            ConfigurationError: there is no such operation.
+        """
+        if operation is None:
+            return self.requests
+        self.faults.check(operation)
+        return tuple(each for each in self._requests if each.operation == operation)
+
     def connections(self, project_id: str | None = None) -> list[StoredConnection]:
-        """The connections that a project has; that of `project_id` unless told otherwise."""
+        """The connections that were made in a project, those that it began with excepted.
+
+        It is the project of `project_id` unless told otherwise.
+        """
         wanted = project_id or self.project_id
-        return [each for each in self._connections.stored.values() if each.project_id == wanted]
+        made = [each for key, each in self.state.connections.items() if key not in self.state.seeded]
+        return [each for each in made if each.project_id == wanted]
 
     def add_project(self, name: str) -> Project:
         """Make another project, with a key of its own."""
-        return self._keys.add_project(name)
+        workspace = next(iter(self.state.workspaces), "")
+        project = new_project(self.state, name, workspace)
+        project.created_at = self._world.now
+        return Project(project.id, name, add_key(project, name).secret)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass at once: work in the background goes on, and what expires does.
+
+        Raises:
+            ConfigurationError: the number is negative, or too large.
+        """
+        self._clock.advance(seconds)
+        self._world.settle()
+
+    def set_row_count(self, catalog: str, schema: str, table: str, count: int) -> None:
+        """Let a source have more or fewer rows, as if its owner had added or removed some.
+
+        Raises:
+            ConfigurationError: there is no such table, or its rows are not made by their number.
+        """
+        for found, found_schema, each in self.state.projects[self.project_id].tables():
+            if (found.name, found_schema, each.name) == (catalog, schema, table) and each.rows is None:
+                each.count = count
+                return
+        msg = f"The emulator has no table {catalog}.{schema}.{table} whose rows can be set."
+        raise ConfigurationError(msg)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -151,27 +236,31 @@ class Emulator:
             ConfigurationError: it is started already.
             OSError: the port is taken.
         """
-        if self._runner is not None:
+        if self._runners:
             msg = "The emulator is started already."
             raise ConfigurationError(msg)
-        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
-        self._runner = runner
         try:
-            await runner.setup()
-            await web.TCPSite(runner, self._host, self._port).start()
+            self.provider.origin = self._connections.origin = await self._listen(self._application(), self._port)
+            self._files.origin = await self._listen(self._files.application(), 0)
         except BaseException:
             await self.stop()
             raise
-        port = runner.addresses[0][1]
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        self.provider.origin = self._connections.origin = f"http://{host}:{port}"
+        if self._state_file is not None:
+            self._world.changed = True
+            self._saving = asyncio.create_task(self._keep_saving())
 
     async def stop(self) -> None:
         """Close all sockets at once; what was stored stays."""
-        runner, self._runner = self._runner, None
+        runners, self._runners = self._runners, []
+        saving, self._saving = self._saving, None
         self.provider.origin = ""
-        if runner is not None:
+        for runner in runners:
             await runner.cleanup()
+        if saving is not None:
+            saving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await saving
+            self._save()
 
     async def consent(self, url: str, *, allow: bool = True) -> str:
         """Do what a person does on the consent page, over HTTP.
@@ -196,9 +285,25 @@ class Emulator:
             async with browser.post(self.origin + page.action, data=decision, allow_redirects=False) as decided:
                 return decided.headers.get("Location") or _Form.of(await decided.text()).target()
 
-    def _routing_table(self) -> dict[str, Operation]:
-        info = Operation("info", "GET", "/info", self._info)
-        return {operation.id: operation for operation in (info, *self._connections.operations())}
+    async def _listen(self, application: web.Application, port: int) -> str:
+        """Serve an application; its origin."""
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+        self._runners.append(runner)
+        await runner.setup()
+        await web.TCPSite(runner, self._host, port).start()
+        taken = runner.addresses[0][1]
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{taken}"
+
+    async def _keep_saving(self) -> None:
+        while True:
+            await asyncio.sleep(_SAVE_SECONDS)
+            self._save()
+
+    def _save(self) -> None:
+        if self._state_file is not None and self._world.changed:
+            self._world.changed = False
+            self.state.save(self._state_file)
 
     def _application(self) -> web.Application:
         application = web.Application(middlewares=[self._answer_framework_errors], client_max_size=_MAX_BODY_BYTES)
@@ -212,6 +317,7 @@ class Emulator:
         """Around each operation: the ledger, the fault of the day, the key, and errors in the API's forms."""
 
         async def serve(request: web.Request) -> web.StreamResponse:
+            began = time.monotonic()
             fault = self.faults.take(operation.id)
             arriving = fault is not None and fault.moment is Moment.ON_ARRIVAL
             self._record(request, operation.id, b"" if arriving else await request.read(), fault)
@@ -219,26 +325,50 @@ class Emulator:
             async def work() -> web.Response:
                 return await self._work(operation, request)
 
-            return await (work() if fault is None else fault.strike(request, work))
+            answer = await (work() if fault is None else fault.strike(request, work))
+            self._calls.append(
+                _front_page.Served(
+                    at=self._world.now,
+                    method=request.method,
+                    path=request.path,
+                    operation=operation.id,
+                    status=answer.status,
+                    seconds=time.monotonic() - began,
+                    fault=None if fault is None else fault.kind,
+                )
+            )
+            return answer
 
         return serve
 
     async def _work(self, operation: Operation, request: web.Request) -> web.Response:
+        self._world.settle()
+        self._world.changed |= request.method != "GET"
         try:
-            caller = self._authenticate(request)
-            return await operation.work(Call(request, await request.read(), caller))
+            caller = self._authenticate(operation, request)
+            done = operation.work(Call(request, await request.read(), caller))
+            answer = await done if inspect.isawaitable(done) else done
         except Refusal as refusal:
-            return web.json_response(refusal.body, status=refusal.status)
+            answer = Answer(refusal.status, refusal.body)
+        if isinstance(answer, web.Response):
+            return answer
+        if not isinstance(answer, Answer):
+            answer = Answer(200, answer)
+        if self._world.strict:
+            answer = _strict.as_documented(operation.id, answer)
+        return _response(answer)
 
-    def _authenticate(self, request: web.Request) -> Caller:
-        caller = self._keys.caller(request.headers.get("Authorization", ""))
+    def _authenticate(self, operation: Operation, request: web.Request) -> Caller:
+        caller = caller_of(self.state, request.headers.get("Authorization", ""), self._world.now)
         if caller is None:
             raise Refusal(401, code=401, message="The API key is not valid")
+        if operation.partner_only and caller.project is not None:
+            raise Refusal(403, code=403, message="A Project key may not do this")
         project_id = request.match_info.get("projectId")
         if project_id is not None and not caller.may_reach(project_id):
             raise Refusal(403, code=403, message="The API key does not belong to this project")
-        if project_id is not None and project_id not in self._keys.projects:
-            raise Refusal(404, error="NOT_FOUND", message=f"There is no project with id {project_id}", errorCode=None)
+        if project_id is not None and project_id not in self.state.projects:
+            raise not_found(f"There is no project with id {project_id}")
         return caller
 
     def _record(self, request: web.Request, operation: str | None, body: bytes, fault: Fault | None) -> None:
@@ -254,16 +384,8 @@ class Emulator:
             )
         )
 
-    @staticmethod
-    async def _info(call: Call) -> web.Response:
-        info = {"userId": "u-1", "email": "partner@example.com"}
-        if call.caller.project is not None:
-            info |= {"projectId": call.caller.project.id, "projectName": call.caller.project.name}
-        return web.json_response(info)
-
     async def _welcome(self, _: web.Request) -> web.Response:
-        count = len(self._connections.stored)
-        return _pages.notice("Peaka emulator", f"The API is at {self.base_url}. It holds {count} connections.")
+        return _front_page.page(self.base_url, self.state, self._calls, strict=self._world.strict)
 
     @web.middleware
     async def _answer_framework_errors(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
@@ -308,6 +430,31 @@ class _Form(HTMLParser):
 
     def target(self) -> str:
         return f"{self.action}{'&' if '?' in (self.action or '') else '?'}{urlencode(self.fields)}"
+
+
+def _begin_with(given: State | str | os.PathLike[str] | None, state_file: Path | None, **options: str | None) -> State:
+    """What was kept, the seed that was given, or the emulator's own; with the keys and the id that were asked for."""
+    if state_file is not None and state_file.exists():
+        given = state_file
+    if given is None:
+        return seed(**options)
+    state = given if isinstance(given, State) else State.load(given)
+    return with_keys(state, **options)
+
+
+def _first_project(state: State) -> tuple[str, str]:
+    """The id of the first project, and its first key."""
+    for project in state.projects.values():
+        for key in project.keys.values():
+            return project.id, key.secret
+    msg = "The emulator's seed needs a project with a key."
+    raise ConfigurationError(msg)
+
+
+def _response(answer: Answer) -> web.Response:
+    if answer.body is None:
+        return web.Response(status=answer.status)
+    return web.json_response(answer.body, status=answer.status)
 
 
 def _loopback(host: str) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import aiohttp
 import pytest
+from digest import document_path, stored
 from yarl import URL
 
 from peaka_async.emulator import Emulator
@@ -25,6 +28,12 @@ class Api:
 
     async def on_connections(self, method, path="", **options):
         return await self.call(method, f"/connections/{self.emulator.project_id}{path}", **options)
+
+    async def made(self):
+        """The connections that are listed, those that the emulator began with excepted."""
+        status, listed = await self.on_connections("GET")
+        assert status == 200
+        return [each for each in listed if each["id"] not in self.emulator.state.seeded]
 
     async def begin(self, credential="own redirect", *, kind="hubspot", **options):
         """Create a connection; unless told otherwise one whose redirect its owner takes."""
@@ -56,3 +65,10 @@ async def api(emulator):
 def make_api():
     """An Api for an emulator that a test made itself."""
     return Api
+
+
+@pytest.fixture(scope="session")
+def published():
+    """The published document; if it is not there, its digest, which has the same schemas."""
+    path = document_path()
+    return json.loads(path.read_text(encoding="utf-8")) if path else stored()

@@ -18,7 +18,7 @@ _PAGE = """<!doctype html>
  @media (prefers-color-scheme: dark) {{
   :root {{ --back: #111827; --card: #1f2937; --text: #f9fafb; --soft: #9ca3af; --line: #4b5563; }} }}
  body {{ font: 16px/1.5 system-ui, sans-serif; background: var(--back); color: var(--text); margin: 0; padding: 1rem; }}
- main {{ max-width: 26rem; margin: 10vh auto; background: var(--card); padding: 2rem; border-radius: 12px;
+ main {{ max-width: {width}; margin: 10vh auto; background: var(--card); padding: 2rem; border-radius: 12px;
         box-shadow: 0 1px 8px #0002; overflow-wrap: anywhere; }}
  h1 {{ font-size: 1.35rem; line-height: 1.3; margin: 0 0 1rem; }}
  li {{ margin: .25rem 0; }}
@@ -57,7 +57,7 @@ _FORM_POST = """<h1>One more step</h1>
 
 def notice(title: str, text: str, *, status: int = 200) -> web.Response:
     """A page with a heading and a sentence."""
-    return _page(title, f"<h1>{html.escape(title)}</h1>\n<p>{html.escape(text)}</p>", status=status)
+    return page(title, f"<h1>{html.escape(title)}</h1>\n<p>{html.escape(text)}</p>", status=status)
 
 
 def consent(*, client: str, scopes: list[str], host: str, action: str) -> web.Response:
@@ -68,7 +68,7 @@ def consent(*, client: str, scopes: list[str], host: str, action: str) -> web.Re
         host=html.escape(host),
         action=html.escape(action),
     )
-    return _page("Allow access?", body)
+    return page("Allow access?", body)
 
 
 def form_post(*, action: str, host: str, fields: dict[str, str]) -> web.Response:
@@ -79,10 +79,11 @@ def form_post(*, action: str, host: str, fields: dict[str, str]) -> web.Response
         for name, value in fields.items()
     )
     body = _FORM_POST.format(action=html.escape(action), host=html.escape(host), fields="\n".join(inputs), nonce=nonce)
-    return _page("One more step", body, nonce=nonce)
+    return page("One more step", body, nonce=nonce)
 
 
-def _page(title: str, body: str, *, status: int = 200, nonce: str | None = None) -> web.Response:
+def page(title: str, body: str, *, status: int = 200, nonce: str | None = None, wide: bool = False) -> web.Response:
+    """A page of this body, which is HTML already."""
     nonce = nonce or secrets.token_urlsafe(12)
     # No form-action here: Chromium applies it to the redirect that follows the form, and that leads to the client.
     policy = (
@@ -91,7 +92,7 @@ def _page(title: str, body: str, *, status: int = 200, nonce: str | None = None)
     )
     return web.Response(
         status=status,
-        text=_PAGE.format(title=html.escape(title), body=body, nonce=nonce),
+        text=_PAGE.format(title=html.escape(title), body=body, nonce=nonce, width="46rem" if wide else "26rem"),
         content_type="text/html",
         headers={
             "Cache-Control": "no-store",

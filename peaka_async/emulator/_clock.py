@@ -1,0 +1,48 @@
+"""The emulator's one clock: it runs as time does, and a test can advance it."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+from peaka_async.errors import ConfigurationError
+
+
+class Clock:
+    """Tells the time to everything that ends, expires or is done in the background.
+
+    Args:
+        manual: whether it stands still until it is advanced.
+    """
+
+    def __init__(self, *, manual: bool = False) -> None:
+        self._manual = manual
+        self._began = datetime.now(UTC)
+        self._began_ticks = time.monotonic()
+        self._ahead = timedelta()
+
+    def now(self) -> datetime:
+        """The emulator's time, in UTC."""
+        passed = 0.0 if self._manual else time.monotonic() - self._began_ticks
+        return self._began + self._ahead + timedelta(seconds=passed)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass at once.
+
+        Raises:
+            ConfigurationError: the number is negative, or too large for a date.
+        """
+        try:
+            ahead = self._ahead + timedelta(seconds=seconds)
+            valid = seconds >= 0 and self._began + ahead < datetime.max.replace(tzinfo=UTC) - timedelta(days=366)
+        except (OverflowError, ValueError):
+            valid = False
+        if not valid:
+            msg = "The emulator's time goes forward only: advance(seconds) needs a number from 0 on."
+            raise ConfigurationError(msg)
+        self._ahead = ahead
+
+
+def iso(moment: datetime | None) -> str | None:
+    """A moment as the service writes it."""
+    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

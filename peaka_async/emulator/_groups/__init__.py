@@ -1,0 +1,1 @@
+"""The operations of the emulator, one module a group, named as the client's groups are."""

@@ -1,0 +1,1 @@
+"""SQL as the service runs it: Trino's dialect, read only, on DuckDB."""

@@ -1,0 +1,90 @@
+"""What the names in a statement stand for, and how many of their rows a read sees."""
+
+from __future__ import annotations
+
+from typing import final
+
+import attrs
+
+from peaka_async.emulator._operation import failed
+from peaka_async.emulator._state import QUERY_CATALOG, Catalog, ProjectRecord, SavedQuery, Table
+
+READ_CAP = 100
+"""Where reads of an uncached table of an API connector stop."""
+
+
+@final
+@attrs.frozen
+class Relation:
+    """A table that has a name, and how many of its rows a read sees; None sets no limit."""
+
+    catalog: str
+    schema: str
+    table: Table
+    limit: int | None = None
+
+
+@final
+@attrs.frozen
+class QueryRelation:
+    """A saved query under its name; `stored` says that its stored result is meant."""
+
+    schema: str
+    query: SavedQuery
+    stored: bool
+
+
+def find(project: ProjectRecord, catalog: str, schema: str, name: str) -> Relation | QueryRelation:
+    """What `"catalog"."schema"."name"` stands for.
+
+    Raises:
+        Refusal: there is no such thing; the message names what is missing.
+    """
+    catalogs = [each for each in project.catalogs.values() if each.name == catalog]
+    if not catalogs:
+        raise failed(f"line 1:15: Catalog '{catalog}' does not exist")
+    having = [each for each in catalogs if schema in schemas_of(each)]
+    if not having:
+        raise failed(f"line 1:15: Schema '{schema}' does not exist")
+    if having[0].id == QUERY_CATALOG:
+        query = next((each for each in project.queries.values() if each.name == name), None)
+        stored = schema == "mtquery"
+        if query is not None and stored <= (query.type == "MATERIALIZED"):
+            return QueryRelation(schema, query, stored)
+    else:
+        table = table_of(having[0], schema, name)
+        if table is not None:
+            return Relation(catalog, schema, table, rows_seen(project, having[0], schema, table))
+    query_table = _semantic(project, having[0], schema, name)
+    if query_table is not None:
+        return query_table
+    raise failed(f"line 1:15: Table '{catalog}.{schema}.{name}' does not exist")
+
+
+def schemas_of(catalog: Catalog) -> list[str]:
+    """The names of a catalog's schemas, those of its parametric and semantic tables included."""
+    more = [each.to_schema for each in catalog.parametric] + [each["schema"] for each in catalog.semantic.values()]
+    return list(dict.fromkeys([*catalog.schemas, *more]))
+
+
+def table_of(catalog: Catalog, schema: str, name: str) -> Table | None:
+    """A table of a catalog, a parametric one as the table that it is made from."""
+    for each in catalog.parametric:
+        if (each.to_schema, each.to_table) == (schema, name):
+            schema, name = each.from_schema, each.from_table
+    return catalog.schemas.get(schema, {}).get(name)
+
+
+def rows_seen(project: ProjectRecord, catalog: Catalog, schema: str, table: Table) -> int | None:
+    """How many rows a read of the table sees: 100 of an uncached API table, what was synced of a cached one."""
+    for cache in project.caches.values():
+        if (cache.catalog_id, cache.schema, cache.table) == (catalog.id, schema, table.name) and not cache.deleting:
+            return cache.rows if cache.filled else 0
+    return READ_CAP if catalog.capped and table.cache_types else None
+
+
+def _semantic(project: ProjectRecord, catalog: Catalog, schema: str, name: str) -> QueryRelation | None:
+    for each in catalog.semantic.values():
+        if (each["schema"], each["table"]) == (schema, name) and each["query"] in project.queries:
+            return QueryRelation(schema, project.queries[each["query"]], stored=False)
+    return None
