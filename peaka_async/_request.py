@@ -104,7 +104,7 @@ class Request(Generic[T_co]):
             return self.url
         path = _fill(self.template, self.path, self.operation) if self.path else self.template
         if self.query:
-            pairs = [(camel(k), _query_text(v)) for k, v in self.query.items() if v is not None]
+            pairs = [(camel(k), _query_text(k, v, self.operation)) for k, v in self.query.items() if v is not None]
             if pairs:
                 return f"{path}?{urlencode(pairs, quote_via=quote)}"
         return path
@@ -188,13 +188,18 @@ def _quoted(value: str) -> str:
     return quote(value, safe="")
 
 
-def _query_text(value: QueryValue) -> str:
-    if isinstance(value, str):
-        return str(value)
+def _query_text(name: str, value: QueryValue, operation: str) -> str:
     if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, datetime):
-        return (
+        text = "true" if value else "false"
+    elif isinstance(value, datetime):
+        text = (
             value.isoformat() if value.tzinfo is None else f"{value.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
         )
-    return ",".join(value) if isinstance(value, Sequence) else str(value)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        text = ",".join(_query_text(name, each, operation) for each in value)
+    else:
+        text = str(value)
+    if text.isascii() or text.encode(errors="ignore").decode() == text:
+        return text
+    msg = f"{operation}: {name} holds a lone surrogate, which no URL can carry. Nothing was sent."
+    raise ConfigurationError(msg, operation=operation)

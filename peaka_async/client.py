@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import re
 import sys
 import warnings
 from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, cast
-from urllib.parse import urlsplit
 
 import attrs
 
+from peaka_async import _arguments
 from peaka_async._request import QueryValue, Request, Safety
 from peaka_async._transport.call import RawResponse, captured
-from peaka_async._transport.credential import KeySource, checked_key
+from peaka_async._transport.credential import KeySource
+from peaka_async._transport.headers import checked_headers, merged
 from peaka_async._transport.pool import Pools, PoolSettings
 from peaka_async._transport.retry import RetryPolicy
 from peaka_async._transport.send import Transport
@@ -39,13 +38,6 @@ T = TypeVar("T")
 
 Zone = Literal["us", "eu"]
 
-_ZONES: dict[str, str] = {
-    "us": "https://partner.peaka.studio/api/v1",
-    "eu": "https://partner.eu.peaka.studio/api/v1",
-}
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-_METHOD = re.compile("[A-Z]+")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 _SAFETY_OF_METHODS = {
     "GET": Safety.SAFE,
@@ -66,16 +58,6 @@ class Info:
     project_name: str | None = None
 
 
-@attrs.frozen
-class _Base:
-    """The API's address: `https://host:port` and the path prefix."""
-
-    origin: str
-    prefix: str
-    address: str
-    port: int
-
-
 class PeakaClient(Groups):
     """A client for Peaka's Partner API.
 
@@ -93,12 +75,15 @@ class PeakaClient(Groups):
             attempt, for short-lived tokens. Defaults to the environment variable PEAKA_API_KEY.
         zone: the region of the data, `us` (the default) or `eu`.
         base_url: the API's address with its path prefix, instead of a zone. If both are missing, the environment
-            variable PEAKA_BASE_URL is used.
+            variables PEAKA_BASE_URL, PARTNER_API_BASE_URL and PEAKA_ZONE are used, the first that is set.
         timeout: limits in seconds: `Timeouts`, or one number for the whole call and for each attempt.
         retry: which failures are retried, and how.
         max_response_bytes: the largest answer that is read into memory.
         max_connections: how many connections may be open at one time, for each event loop.
         ssl: a TLS context, for a private CA or a client certificate.
+        headers: sent with each request to the API, for a gateway before it, and to no other host. They cannot replace
+            what the client itself sets, such as Authorization.
+        project_id: what the property `project_id` returns. Defaults to the environment variable PEAKA_PROJECT_ID.
         proxy: the URL of an HTTP proxy.
         trust_env: read the proxy from the environment (HTTPS_PROXY and others).
         allow_http: allow plain http:// to other hosts than this machine. The key is then sent unencrypted.
@@ -123,6 +108,8 @@ class PeakaClient(Groups):
         max_response_bytes: int = _MAX_RESPONSE_BYTES,
         max_connections: int = 100,
         ssl: ssl_module.SSLContext | None = None,
+        headers: Mapping[str, str] | None = None,
+        project_id: str | None = None,
         proxy: str | None = None,
         trust_env: bool = False,
         allow_http: bool = False,
@@ -131,22 +118,25 @@ class PeakaClient(Groups):
         meter_provider: MeterProvider | None = None,
         propagator: TextMapPropagator | None = None,
     ) -> None:
-        if max_connections < 1:
-            msg = "max_connections must be 1 or more."
-            raise ConfigurationError(msg)
-        timeouts = _timeouts(timeout)
-        base = _base(zone, base_url, allow_http=allow_http)
+        _arguments.check_count("max_connections", max_connections)
+        _arguments.check_count("max_response_bytes", max_response_bytes)
+        _arguments.check_flag("trust_env", trust_env)
+        _arguments.check_flag("allow_http", allow_http)
+        _arguments.check_tls(ssl)
+        address = _arguments.address(zone, base_url, allow_http=allow_http)
         settings = Settings(
-            credential=_credential(api_key),
-            timeouts=timeouts,
-            retry=retry or RetryPolicy(),
+            credential=_arguments.credential(api_key),
+            timeouts=Timeouts.of(timeout),
+            retry=_arguments.policy(retry),
             max_response_bytes=max_response_bytes,
+            headers=checked_headers(headers or {}),
+            project_id=_arguments.project(project_id),
         )
         pools = Pools(
             PoolSettings(
-                base=base.origin + base.prefix,
+                base=address.base,
                 limit=max_connections,
-                connect_timeout=timeouts.connect,
+                connect_timeout=settings.timeouts.connect,
                 ssl=True if ssl is None else ssl,
                 proxy=proxy,
                 trust_env=trust_env,
@@ -154,20 +144,33 @@ class PeakaClient(Groups):
             )
         )
         telemetry = Telemetry(
-            address=base.address,
-            port=base.port,
-            base=base.origin + base.prefix,
+            address=address.host,
+            port=address.port,
+            base=address.base,
             tracer_provider=tracer_provider,
             meter_provider=meter_provider,
             propagator=propagator,
         )
         self._made_at: str | None = _caller()
-        shared = Shared(origin=base.origin, prefix=base.prefix, pools=pools, telemetry=telemetry)
+        shared = Shared(origin=address.origin, prefix=address.prefix, pools=pools, telemetry=telemetry)
         self._begin(Transport(settings, shared))
 
     def _begin(self, transport: Transport) -> None:
         super().__init__(transport)
         self._transport = transport
+
+    @property
+    def project_id(self) -> str:
+        """The project that the client was made for, for calls such as `peaka.connections.list(peaka.project_id)`.
+
+        Raises:
+            ConfigurationError: neither `project_id` nor PEAKA_PROJECT_ID was given.
+        """
+        project_id = self._transport.settings.project_id
+        if project_id is None:
+            msg = "The project id is missing: give PeakaClient a project_id, or set PEAKA_PROJECT_ID."
+            raise ConfigurationError(msg)
+        return project_id
 
     async def info(self) -> Info:
         """Get the user of the API key, and the project of a Project key. Use it to check a key.
@@ -203,8 +206,7 @@ class PeakaClient(Groups):
             ConfigurationError: the method is invalid, or the path does not begin with a slash, or holds a query or a
                 dot segment.
         """
-        method = method.upper()
-        _check_line(method, path)
+        method = _arguments.checked_method(method, path)
         return await self._transport.send(
             Request(
                 "request",
@@ -237,13 +239,30 @@ class PeakaClient(Groups):
             raise ConfigurationError(msg)
         return cast("RawResponse[T]", attrs.evolve(calls[-1], value=value))
 
-    def with_options(self, *, timeout: float | Timeouts | None = None, retry: RetryPolicy | None = None) -> PeakaClient:
-        """Return a view of this client with other limits. It shares the connections; closing it has no effect."""
+    def with_options(
+        self,
+        *,
+        timeout: float | Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> PeakaClient:
+        """Return a client with other options that uses the same connections; closing it closes nothing.
+
+        Args:
+            timeout: instead of this client's.
+            retry: instead of this client's.
+            headers: sent beside this client's, and instead of those with the same name.
+
+        Raises:
+            ConfigurationError: an argument is invalid.
+        """
         settings = self._transport.settings
         if timeout is not None:
-            settings = attrs.evolve(settings, timeouts=_timeouts(timeout))
+            settings = attrs.evolve(settings, timeouts=Timeouts.of(timeout))
         if retry is not None:
-            settings = attrs.evolve(settings, retry=retry)
+            settings = attrs.evolve(settings, retry=_arguments.policy(retry))
+        if headers is not None:
+            settings = attrs.evolve(settings, headers=merged(settings.headers, checked_headers(headers)))
         view = object.__new__(type(self))
         view._made_at = None
         view._begin(Transport(settings, self._transport.shared))
@@ -282,65 +301,3 @@ class PeakaClient(Groups):
 def _caller() -> str:
     frame = sys._getframe(2)  # noqa: SLF001 - the only cheap way to the caller's line
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-
-
-def _credential(api_key: KeySource | None) -> KeySource:
-    if api_key is None:
-        api_key = os.environ.get("PEAKA_API_KEY")
-        if not api_key:
-            msg = "The API key is missing: pass api_key to PeakaClient, or set PEAKA_API_KEY."
-            raise ConfigurationError(msg)
-    return api_key if callable(api_key) else checked_key(api_key)
-
-
-def _timeouts(timeout: float | Timeouts | None) -> Timeouts:
-    if timeout is None:
-        return Timeouts()
-    return timeout if isinstance(timeout, Timeouts) else Timeouts(total=timeout, attempt=timeout)
-
-
-def _base(zone: str | None, base_url: str | None, *, allow_http: bool) -> _Base:
-    if zone is not None and base_url is not None:
-        msg = "zone and base_url cannot be used together: pass one of them."
-        raise ConfigurationError(msg)
-    if zone is not None and zone not in _ZONES:
-        msg = f"zone must be one of {', '.join(_ZONES)}."
-        raise ConfigurationError(msg)
-    if zone is None and base_url is None:
-        base_url = os.environ.get("PEAKA_BASE_URL")
-    return _parsed_base(base_url or _ZONES[zone or "us"], allow_http=allow_http)
-
-
-def _parsed_base(base_url: str, *, allow_http: bool) -> _Base:
-    url = urlsplit(base_url)
-    problem = None
-    try:
-        port = url.port or _DEFAULT_PORTS.get(url.scheme, 0)
-    except ValueError:
-        port = 0
-    if url.scheme not in _DEFAULT_PORTS or not url.hostname or not port:
-        problem = "must be an http:// or https:// URL with a host"
-    elif url.query or url.fragment or url.username or url.password:
-        problem = "must hold no query, fragment or credential"
-    elif url.scheme == "http" and url.hostname not in _LOOPBACK and not allow_http:
-        problem = "is plain http://, which would send the key unencrypted; use https://, or allow_http=True"
-    if problem is not None:
-        msg = f"base_url {problem}."
-        raise ConfigurationError(msg)
-    host = f"[{url.hostname}]" if ":" in str(url.hostname) else str(url.hostname)
-    authority = host if port == _DEFAULT_PORTS[url.scheme] else f"{host}:{port}"
-    return _Base(f"{url.scheme}://{authority}", url.path.rstrip("/"), str(url.hostname), port)
-
-
-def _check_line(method: str, path: str) -> None:
-    """Refuse a method or path that would turn the request into another one."""
-    if not _METHOD.fullmatch(method):
-        problem = f"method must be an HTTP method, such as {', '.join(_SAFETY_OF_METHODS)}"
-    elif not path.startswith("/") or not path.isascii() or not path.isprintable() or any(c in path for c in "?# {}\\"):
-        problem = "path must begin with a slash, be percent-encoded and hold no query: use query= for that"
-    elif any(segment.lower().replace("%2e", ".") in {".", ".."} for segment in path.split("/")):
-        problem = "path must not hold a dot segment"
-    else:
-        return
-    msg = f"request: {problem}. Nothing was sent."
-    raise ConfigurationError(msg, operation="request")

@@ -92,7 +92,9 @@ class Call:
         self.target = request.target()
         self.body = _encoded(request)
         self.span = span
-        self.keys = [settings.credential] if isinstance(settings.credential, str) else []
+        self.keys = [*settings.headers.values()]
+        if isinstance(settings.credential, str):
+            self.keys.append(settings.credential)
         self.ledger: tuple[Attempt, ...] = ()
         self.watched = captured.get() is not None
         self.pool: Pool | None = None

@@ -18,6 +18,7 @@ from peaka_async._request import Request
 from peaka_async._transport.answer import Answer, error_of, shown_headers, value_of
 from peaka_async._transport.call import Call, OpenAnswer, RawResponse, captured, explain
 from peaka_async._transport.credential import fetched_key
+from peaka_async._transport.headers import merged
 from peaka_async._transport.message import Headers, Message, Reply
 from peaka_async._transport.pool import Pool
 from peaka_async._transport.redirects import REDIRECTS, follow
@@ -57,7 +58,8 @@ class Transport:
     def __init__(self, settings: Settings, shared: Shared) -> None:
         self.settings = settings
         self.shared = shared
-        fields = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": _USER_AGENT}
+        own = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": _USER_AGENT}
+        fields = merged(own, settings.headers)
         if isinstance(settings.credential, str):
             fields["Authorization"] = f"Bearer {settings.credential}"
         self._headers = Headers(fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import final
 
 import attrs
@@ -35,9 +36,23 @@ class Timeouts:
     def __attrs_post_init__(self) -> None:
         for name in ("total", "attempt", "connect"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value is not None and not (_is_number(value) and value > 0):
                 msg = f"Timeouts: {name} must be more than 0 seconds, or None for no limit."
                 raise ConfigurationError(msg)
+
+    @classmethod
+    def of(cls, timeout: float | Timeouts | None) -> Timeouts:
+        """The limits that an argument named `timeout` means.
+
+        Raises:
+            ConfigurationError: it is neither `Timeouts` nor a number of seconds above 0.
+        """
+        if timeout is None or isinstance(timeout, Timeouts):
+            return timeout or cls()
+        if not _is_number(timeout):
+            msg = f"timeout must be a number of seconds or Timeouts(…), not {type(timeout).__name__}. Nothing was sent."
+            raise ConfigurationError(msg)
+        return cls(total=timeout, attempt=timeout)
 
     def widened(self, server_timeout: float) -> Timeouts:
         """The limits that let the server spend the time that it was asked to spend."""
@@ -49,6 +64,10 @@ class Timeouts:
         )
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 @final
 @attrs.frozen(kw_only=True)
 class Settings:
@@ -58,6 +77,8 @@ class Settings:
     timeouts: Timeouts
     retry: RetryPolicy
     max_response_bytes: int
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    project_id: str | None = None
 
 
 @final
