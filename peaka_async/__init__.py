@@ -35,6 +35,7 @@ from peaka_async.errors import (
     AuthenticationError,
     AuthorizationDenied,
     BadRequestError,
+    CancelledCall,
     ConfigurationError,
     ConflictError,
     ConnectError,
@@ -57,6 +58,7 @@ from peaka_async.errors import (
     WaitTimeoutError,
     WireProgress,
     WorkFailedError,
+    cancelled_call,
 )
 from peaka_async.models import (
     Connection,
@@ -78,6 +80,7 @@ __all__ = [
     "AuthenticationError",
     "AuthorizationDenied",
     "BadRequestError",
+    "CancelledCall",
     "ConfigurationError",
     "ConflictError",
     "ConnectError",
@@ -124,6 +127,7 @@ __all__ = [
     "WireProgress",
     "WorkFailedError",
     "__version__",
+    "cancelled_call",
 ]
 
 

@@ -68,7 +68,16 @@ __all__ = [
     "WaitTimeoutError",
     "WireProgress",
     "WorkFailedError",
+    "cancelled_call",
 ]
+
+
+_RATE_LIMITED = 429
+
+_LOOK_FIRST = (
+    "Whether it took effect is not known: such an answer can come after the work was done. It was not sent again, "
+    "since a second send could do harm: look first whether it took effect (list or get what the call makes)."
+)
 
 
 class WireProgress(enum.Enum):
@@ -111,18 +120,54 @@ class Attempt:
     """The source of the delay: `backoff`, `retry-after`, `retry-after-ms` or `retry-after-date`."""
 
 
+def _all_unsent(attempts: tuple[Attempt, ...]) -> bool:
+    return all(line.progress is WireProgress.NOT_SENT or line.status == _RATE_LIMITED for line in attempts)
+
+
+def _last_request_id(attempts: tuple[Attempt, ...]) -> str | None:
+    return next((line.request_id for line in reversed(attempts) if line.request_id is not None), None)
+
+
 class PeakaError(Exception):
     """The base class of all errors of this package.
+
+    After an error that stops work which must not be done twice, ask these two, not the class of the error:
+
+    - `nothing_sent`: the server cannot have acted. It is safe to call again.
+    - `outcome_unknown`: the server may have acted, and a second call could do harm. Look first (list or get what the
+      call makes).
+
+    If both are false the server's answer is the outcome: an error status did nothing, a `DecodeError` did its work.
 
     Attributes:
         operation: the operation, such as `connections.oauth2_callback`; None outside of a call.
         attempts: one `Attempt` for each request that was sent or could not be.
+        outcome_unknown: whether nobody knows if the operation took effect, and repeating it could do harm. True for an
+            operation that is sent once and that may have been sent without an answer, or was answered 408, 425 or 5xx:
+            a gateway can answer those after the work was done.
     """
+
+    outcome_unknown: bool = False
 
     def __init__(self, message: str = "", *, operation: str | None = None, attempts: tuple[Attempt, ...] = ()) -> None:
         super().__init__(message)
         self.operation = operation
         self.attempts = attempts
+
+    @property
+    def nothing_sent(self) -> bool:
+        """Whether it is sure that nothing of the request left, apart from attempts that were turned away with 429."""
+        return self._is_unsent and _all_unsent(self.attempts)
+
+    @property
+    def request_id(self) -> str | None:
+        """The id of the last request that an answer gave one, for a support case."""
+        return _last_request_id(self.attempts)
+
+    @property
+    def _is_unsent(self) -> bool:
+        """Whether the failure itself came before anything was sent."""
+        return False
 
     def __str__(self) -> str:
         message = super().__str__()
@@ -138,6 +183,10 @@ class PeakaError(Exception):
 
 class ConfigurationError(PeakaError, ValueError):
     """An argument or a setting is invalid or missing. Nothing was sent."""
+
+    @property
+    def _is_unsent(self) -> bool:
+        return True
 
 
 class TransportError(PeakaError):
@@ -158,9 +207,30 @@ class TransportError(PeakaError):
         super().__init__(message, operation=operation, attempts=attempts)
         self.progress = progress
 
+    @property
+    def _is_unsent(self) -> bool:
+        return self.progress is WireProgress.NOT_SENT
+
 
 class ConnectError(TransportError):
-    """No connection to the server (DNS, refused, TLS, proxy). Nothing was sent."""
+    """No connection could be made. Nothing was sent.
+
+    Attributes:
+        problem: what failed: `name` (it does not resolve), `tls` (the certificate is not trusted, or the two ends do
+            not agree on TLS), `closed` (the client is) or `connection` (refused, reset, unreachable, a proxy).
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        problem: str = "connection",
+        progress: WireProgress = WireProgress.NOT_SENT,
+        operation: str | None = None,
+        attempts: tuple[Attempt, ...] = (),
+    ) -> None:
+        super().__init__(message, progress=progress, operation=operation, attempts=attempts)
+        self.problem = problem
 
 
 class PeakaTimeoutError(TransportError, TimeoutError):
@@ -193,6 +263,8 @@ class OutcomeUnknownError(TransportError):
 
     The server may or may not have acted on it. Before you call again, list or get what the call would have made.
     """
+
+    outcome_unknown = True
 
 
 class RedirectBlockedError(TransportError):
@@ -279,6 +351,8 @@ class APIError(PeakaError):
             what += f" (the server asks to wait {self.retry_after:g} s)"
         if len(self.attempts) > 1:
             what += f" ({len(self.attempts)} attempts)"
+        if self.outcome_unknown:
+            what += f". {_LOOK_FIRST}"
         return f"{self.operation}: {what}" if self.operation else what
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -405,14 +479,87 @@ class AuthorizationDenied(OAuth2Error):
         self.description = description
         self.uri = uri
 
+    @property
+    def _is_unsent(self) -> bool:
+        return True
+
 
 class InvalidRedirect(OAuth2Error, ValueError):
     """The redirect is empty, too large or malformed. Nothing was sent."""
+
+    @property
+    def _is_unsent(self) -> bool:
+        return True
 
 
 class StateMismatch(OAuth2Error):
     """The redirect does not belong to this flow, this user or this browser. Nothing was sent."""
 
+    @property
+    def _is_unsent(self) -> bool:
+        return True
+
 
 class Replayed(OAuth2Error):
     """The redirect was used before. Nothing was sent."""
+
+    @property
+    def _is_unsent(self) -> bool:
+        return True
+
+
+@attrs.frozen(kw_only=True)
+class CancelledCall:
+    """What is known of a call that was cancelled; `cancelled_call` reads it off the `CancelledError`.
+
+    Attributes:
+        operation: the operation's id, such as `connections.oauth2_callback`.
+        attempts: the ledger, one `Attempt` for each request that was made or tried.
+        outcome_unknown: whether the server may have acted, and a second call could do harm.
+    """
+
+    operation: str
+    attempts: tuple[Attempt, ...] = ()
+    outcome_unknown: bool = False
+
+    @property
+    def nothing_sent(self) -> bool:
+        """Whether it is sure that nothing of the request left, apart from attempts that were turned away with 429."""
+        return _all_unsent(self.attempts)
+
+    @property
+    def request_id(self) -> str | None:
+        """The id of the last request that an answer gave one, for a support case."""
+        return _last_request_id(self.attempts)
+
+
+_CANCELLED_CALL = "_peaka_async_call"
+
+
+def note_cancelled(error: BaseException, call: CancelledCall) -> None:
+    """Leave on a cancellation what is known of the call that it ended."""
+    vars(error)[_CANCELLED_CALL] = call
+
+
+def cancelled_call(error: BaseException) -> CancelledCall | None:
+    """What is known of the call that a cancellation, or a `TimeoutError` of `asyncio.timeout`, has ended.
+
+    ```python
+    try:
+        async with asyncio.timeout(5):
+            connection = await peaka.connections.oauth2_callback(project_id, callback)
+    except TimeoutError as error:
+        call = cancelled_call(error)
+        if call is None or call.nothing_sent: ...  # safe to call again
+    ```
+
+    Returns:
+        None if no call of this package was cancelled.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        call = vars(seen).get(_CANCELLED_CALL)
+        if isinstance(call, CancelledCall):
+            return call
+        seen = seen.__cause__ or seen.__context__
+    return None

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar, final
 import attrs
 
 from peaka_async import _codec
-from peaka_async._request import Content, Request
+from peaka_async._request import Content, Request, Safety
 from peaka_async._transport.answer import request_id
 from peaka_async._transport.pool import Pool
 from peaka_async._transport.redaction import Secrets, confidential, confidential_in_url
@@ -18,7 +18,15 @@ from peaka_async._transport.session import OpenReply
 from peaka_async._transport.settings import Settings
 from peaka_async._transport.tracing import AttemptSpan, OperationSpan
 from peaka_async._transport.wire import Wire
-from peaka_async.errors import Attempt, ConfigurationError, PeakaError, TransportError, WireProgress
+from peaka_async.errors import (
+    Attempt,
+    CancelledCall,
+    ConfigurationError,
+    PeakaError,
+    TransportError,
+    WireProgress,
+    note_cancelled,
+)
 
 T = TypeVar("T")
 
@@ -71,11 +79,11 @@ class Call:
         "request",
         "response",
         "retry",
-        "sent",
         "span",
         "streamed",
         "target",
         "timeouts",
+        "unwritten",
         "watched",
     )
 
@@ -99,7 +107,7 @@ class Call:
         self.watched = captured.get() is not None
         self.pool: Pool | None = None
         self.attempts = 0
-        self.sent = False
+        self.unwritten: tuple[Wire, float] | None = None
         self.hops = 0
         total = self.timeouts.total
         self.deadline = None if total is None else monotonic() + total
@@ -126,11 +134,21 @@ class Call:
             self.pool.leave(self)
 
     def record(self, wire: Wire, seconds: float, error: BaseException | None) -> None:
-        """Note how an attempt ended; its ledger line is written only for those who read it."""
-        self.sent = self.sent or wire.sent
+        """Note how an attempt ended; the ledger line of a success is written only for those who read it."""
         self.attempts += 1
-        if error is not None or self.watched:
-            self.ledger += (_ledger_line(self.attempts, wire, seconds, error, self.secrets()),)
+        if error is None and not self.watched:
+            self.unwritten = wire, seconds
+            return
+        self.unwritten = None
+        self.ledger += (_ledger_line(self.attempts, wire, seconds, error, self.secrets()),)
+
+    def whole_ledger(self) -> tuple[Attempt, ...]:
+        """The ledger with the line of an answer that came, though the call failed after it."""
+        if self.unwritten is not None:
+            wire, seconds = self.unwritten
+            self.unwritten = None
+            self.ledger += (_ledger_line(self.attempts, wire, seconds, None, self.secrets()),)
+        return self.ledger
 
 
 def _encoded(request: Request[T]) -> bytes | Content | None:
@@ -168,8 +186,16 @@ def explain(error: BaseException, request: Request[T], call: Call | None) -> Non
     """Add to an error what only the whole call knows; a call that was never described has no course."""
     if isinstance(error, PeakaError):
         error.operation = request.operation
-        error.attempts = () if call is None else call.ledger
-    elif isinstance(error, asyncio.CancelledError) and call is not None and call.sent:
+        error.attempts = () if call is None else call.whole_ledger()
+    elif isinstance(error, asyncio.CancelledError):
+        _explain_cancellation(error, request, () if call is None else call.whole_ledger())
+
+
+def _explain_cancellation(error: asyncio.CancelledError, request: Request[T], ledger: tuple[Attempt, ...]) -> None:
+    call = CancelledCall(operation=request.operation, attempts=ledger)
+    sent = not call.nothing_sent
+    note_cancelled(error, attrs.evolve(call, outcome_unknown=sent and request.safety is Safety.ONCE))
+    if sent:
         error.add_note(
             f"{request.operation} was cancelled after it was sent: the server may have acted on it, or still act."
         )

@@ -121,12 +121,15 @@ class Transport:
     async def _send_with_retries(self, call: Call) -> Answer:
         """Add: attempts after a failed one, where the policy allows them."""
         failure: PeakaError | None
+        # Other hosts' failures say nothing about the API.
+        budget = None if call.request.elsewhere else self.shared.budget
         try:
             answer = await self._send_attempt(call)
         except PeakaError as error:
             failure = error
         else:
-            self.shared.budget.refund(1)
+            if budget is not None:
+                budget.refund(1)
             return answer
 
         async def attempt() -> Answer:
@@ -136,15 +139,17 @@ class Transport:
                 raise first
             return await self._send_attempt(call)
 
-        recovery = Recovery(call.retry, call.request, self.shared.budget, call.remaining)
+        recovery = Recovery(call.retry, call.request, budget, call.remaining)
         try:
             answer = await recovery.drive(attempt, decided=self._note(call), sleep=asyncio.sleep)
-        except TransportError as error:
-            if not recovery.decision.outcome_unknown:
+        except PeakaError as error:
+            error.outcome_unknown = recovery.decision.outcome_unknown
+            if not (error.outcome_unknown and isinstance(error, TransportError)):
                 raise
             cause = error
         else:
-            self.shared.budget.refund(recovery.spent)
+            if budget is not None:
+                budget.refund(max(1, recovery.spent))
             return answer
         raise _outcome_unknown(cause) from cause
 

@@ -121,13 +121,13 @@ def translated(problem: BaseException, wire: Wire) -> TransportError:
 def _before_sending(problem: BaseException, wire: Wire) -> TransportError:
     if wire.cut_off:
         msg = "the client was closed while this call was waiting for a connection. Nothing was sent."
-        return ConnectError(msg, progress=WireProgress.NOT_SENT)
+        return ConnectError(msg, problem="closed")
     if wire.expired or isinstance(problem, TimeoutError):
         what = "no connection became free" if wire.phase == "pool" else "no connection was made (DNS, TCP, TLS)"
         msg = f"{what} in time. Nothing was sent; it is safe to call again."
         return PeakaTimeoutError(msg, phase=wire.phase, progress=WireProgress.NOT_SENT)
     msg = f"no connection: {_reason(problem)}. Nothing was sent; it is safe to call again."
-    return ConnectError(msg, progress=WireProgress.NOT_SENT)
+    return ConnectError(msg, problem=_problem(problem))
 
 
 def _after_sending(problem: BaseException, wire: Wire) -> TransportError:
@@ -139,6 +139,12 @@ def _after_sending(problem: BaseException, wire: Wire) -> TransportError:
         return TransportError(f"the client was closed {where}. The request was sent.")
     what = str(problem) if isinstance(problem, BrokenExchangeError) else type(problem).__name__
     return TransportError(f"the exchange broke {where} ({what}). The request was sent.")
+
+
+def _problem(problem: BaseException) -> str:
+    if isinstance(problem, socket.gaierror):
+        return "name"
+    return "tls" if isinstance(problem, ssl.SSLError) else "connection"
 
 
 def _reason(problem: BaseException) -> str:

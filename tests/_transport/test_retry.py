@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +16,7 @@ from hypothesis import strategies as st
 from peaka_async import (
     APIError,
     ConnectError,
+    Content,
     DecodeError,
     PeakaTimeoutError,
     RateLimitError,
@@ -20,59 +25,82 @@ from peaka_async import (
     Safety,
     TransportError,
     WireProgress,
+    errors,
 )
-from peaka_async._transport.retry import Hint, RetryBudget, retry_hint
+from peaka_async._transport.retry import Hint, Recovery, RetryBudget, retry_hint
 from peaka_async._transport.throttle import RateGate
 
-FULL = RetryPolicy(jitter=lambda ceiling: ceiling)
+CASES = json.loads((Path(__file__).parents[1] / "retry_cases.json").read_text())
 
 
-def request(safety):
-    return Request("group.method", "POST", "/x", returns=object, safety=safety)
+def request(safety, body=None):
+    return Request("group.method", "POST", "/x", returns=object, safety=safety, body=body)
 
 
-def test_backoff_doubles_up_to_its_cap():
-    """The ceiling of the wait is 0.5 s, doubled with each attempt, and never more than 8 s."""
-    policy = RetryPolicy(attempts=10, jitter=lambda ceiling: ceiling)
-    failure = ConnectError(progress=WireProgress.NOT_SENT)
+async def _chunks():
+    yield b"x"
 
-    delays = [policy.explain(request(Safety.ONCE), failure, attempt=attempt).delay for attempt in range(1, 8)]
 
-    assert delays == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
+BODIES = {None: None, "once": Content(media_type="text/csv", chunks=_chunks, repeatable=False)}
+
+
+def failure_of(described):
+    """The error that a case describes."""
+    fields = dict(described)
+    kind = getattr(errors, fields.pop("type"))
+    if "progress" in fields:
+        fields["progress"] = WireProgress(fields["progress"])
+    return kind("m", **fields)
+
+
+def explained(case, jitter):
+    """What the policy says to a case, with a jitter that draws one end of its range."""
+    policy = RetryPolicy(**case.get("policy", {}), jitter=jitter)
+    return policy.explain(
+        request(Safety(case["safety"]), BODIES[case.get("body")]),
+        failure_of(case["failure"]),
+        attempt=case["attempt"],
+        remaining=case["remaining"],
+        unsent_for=case.get("unsent_for", 0.0),
+    )
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case['safety']}: {case['name']}" for case in CASES])
+def test_case(case):
+    """Each case of the table is decided as it says, with the shortest and the longest wait that the jitter draws."""
+    shortest, longest = explained(case, lambda _: 0.0), explained(case, lambda ceiling: ceiling)
+
+    expected = case["expect"]
+    if expected["retry"]:
+        assert (shortest.retry, longest.retry) == (True, True)
+        assert [shortest.delay, longest.delay] == pytest.approx(expected["delay"])
+        assert shortest.source == longest.source == expected["source"]
+    else:
+        assert (shortest.retry, shortest.reason) == (False, expected["reason"])
+        assert (shortest.outcome_unknown, shortest) == (expected["outcome_unknown"], longest)
+
+
+def test_the_cases_are_many_and_different():
+    """At least 150, none twice, and each kind of operation has its share."""
+    asked = [json.dumps({key: value for key, value in case.items() if key not in {"name", "expect"}}) for case in CASES]
+
+    assert len(set(asked)) == len(asked) >= 150
+    assert min(Counter(case["safety"] for case in CASES).values()) > 50
 
 
 def test_jitter_is_full():
     """Waits are drawn from the whole range, so that callers spread out."""
-    failure = ConnectError(progress=WireProgress.NOT_SENT)
-    delays = [RetryPolicy().explain(request(Safety.SAFE), failure).delay for _ in range(500)]
+    delays = [RetryPolicy().explain(request(Safety.SAFE), ConnectError()).delay for _ in range(500)]
 
-    assert 0 <= min(delays) < 0.05
-    assert 0.45 < max(delays) <= 0.5
-
-
-@pytest.mark.parametrize(("hint", "delay", "source"), [("3", 3.0, "retry-after"), ("0.1", 0.5, "backoff")])
-def test_a_hint_is_never_below_the_backoff(hint, delay, source):
-    """The longer of the server's wish and the backoff is waited."""
-    failure = RateLimitError(status=429, headers={"retry-after": hint})
-
-    decision = FULL.explain(request(Safety.ONCE), failure)
-
-    assert (decision.retry, decision.delay, decision.source) == (True, delay, source)
+    assert 0 <= min(delays) < 0.005
+    assert 0.045 < max(delays) <= 0.05
 
 
-@pytest.mark.parametrize(("hint", "remaining"), [("61", None), ("61", 1000.0), ("6", 5.0)])
-def test_a_hint_that_is_too_long_ends_the_call(hint, remaining):
-    """Longer than a minute, or than what is left of the deadline: the call fails now."""
-    failure = RateLimitError(status=429, headers={"retry-after": hint})
-
-    assert FULL.explain(request(Safety.SAFE), failure, remaining=remaining).retry is False
-
-
-def test_no_wait_passes_the_deadline():
-    """A wait that the deadline would cut is not begun."""
-    failure = ConnectError(progress=WireProgress.NOT_SENT)
-
-    assert FULL.explain(request(Safety.SAFE), failure, remaining=0.4).retry is False
+def test_a_policy_is_a_frozen_value():
+    """Equal policies are equal, and none changes under a client that uses it."""
+    assert RetryPolicy(attempts=2) == RetryPolicy(attempts=2)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        RetryPolicy().attempts = 5
 
 
 @given(
@@ -81,25 +109,107 @@ def test_no_wait_passes_the_deadline():
         st.builds(APIError, st.just("m"), status=st.integers(300, 599)),
         st.builds(TransportError, st.just("m"), progress=st.sampled_from(WireProgress)),
         st.builds(PeakaTimeoutError, st.just("m"), progress=st.sampled_from(WireProgress)),
+        st.builds(ConnectError, st.just("m"), problem=st.sampled_from(["name", "tls", "connection", "closed"])),
         st.builds(DecodeError, st.just("m"), status=st.just(200)),
     ),
     attempt=st.integers(1, 2000),
     remaining=st.none() | st.floats(-10, 100),
+    unsent_for=st.floats(0, 100),
 )
-def test_once_is_repeated_only_where_nothing_was_done(safety, failure, attempt, remaining):
-    """For every failure: a ONCE call is repeated only when unsent or told 429, and a retry always fits its limits."""
-    decision = RetryPolicy(attempts=1000).explain(request(safety), failure, attempt=attempt, remaining=remaining)
+def test_once_is_repeated_only_if_nothing_was_done(safety, failure, attempt, remaining, unsent_for):
+    """For every failure: a ONCE call is repeated only if unsent or told 429, and a retry always fits its limits."""
+    decision = RetryPolicy(attempts=1000).explain(
+        request(safety), failure, attempt=attempt, remaining=remaining, unsent_for=unsent_for
+    )
 
     unsent = isinstance(failure, TransportError) and failure.progress is WireProgress.NOT_SENT
     refused = isinstance(failure, APIError) and failure.status == 429
     if safety is Safety.ONCE and decision.retry:
         assert unsent or refused
     if decision.retry:
-        assert attempt < 1000
-        assert decision.delay <= 8.0
-        assert remaining is None or decision.delay < remaining
+        assert attempt < 1000 or unsent or refused
+        assert 0 <= decision.delay <= 8.0
+        assert remaining is None or decision.delay <= remaining / 2
+        assert not unsent or unsent_for < 20 or getattr(failure, "problem", "") in {"name", "tls"}
     if decision.outcome_unknown:
         assert (safety, decision.retry) == (Safety.ONCE, False)
+
+
+async def driven(failures, policy=None, budget=None, remaining=None):
+    """The waits of a call whose attempts fail in this way, on a clock that only the waits move, and how it ended."""
+    now, waits = 0.0, []
+    coming = iter(failures)
+
+    async def attempt():
+        error = next(coming, None)
+        if error is not None:
+            raise error
+        return "done"
+
+    async def sleep(seconds):
+        nonlocal now
+        now += seconds
+        waits.append(seconds)
+
+    recovery = Recovery(
+        policy or RetryPolicy(jitter=lambda ceiling: ceiling),
+        request(Safety.SAFE),
+        budget or RetryBudget(),
+        lambda: None if remaining is None else remaining - now,
+        clock=lambda: now,
+    )
+    try:
+        ended = await recovery.drive(attempt, decided=lambda *_: None, sleep=sleep)
+    except errors.PeakaError as error:
+        ended = error
+    return waits, ended
+
+
+async def test_a_server_that_is_away_is_tried_for_twenty_seconds():
+    """Attempts that reach nobody do not count; they end with `unsent_seconds`, and one comes at the end of them."""
+    waits, ended = await driven([ConnectError()] * 1000)
+
+    assert sum(waits) == pytest.approx(20)
+    assert max(waits) == 2
+    assert isinstance(ended, ConnectError)
+
+
+async def test_each_way_of_failing_has_its_own_count():
+    """A 429 and an attempt that reached nobody take no attempt from a call, and their waits grow by themselves."""
+    failures = [ConnectError(), RateLimitError(status=429), ConnectError(), RateLimitError(status=429)]
+    failures += [APIError(status=503), ConnectError(), APIError(status=503)]
+
+    waits, ended = await driven(failures)
+
+    assert (waits, ended) == ([0.05, 1, 0.1, 2, 0.05, 0.2, 0.1], "done")
+
+
+async def test_attempts_that_count_share_one_count():
+    """Three attempts that count are made, in whichever ways they fail."""
+    failures = [APIError(status=503), TransportError(), ConnectError(problem="name"), APIError(status=500)]
+
+    waits, ended = await driven(failures)
+
+    assert (waits, type(ended)) == ([0.05, 0.1], ConnectError)
+
+
+async def test_429_and_unsent_attempts_are_free():
+    """Only what counts is paid: an empty budget does not stop a call that did the server no harm."""
+    budget = RetryBudget()
+    budget.tokens = 0
+
+    free = await driven([RateLimitError(status=429), ConnectError()], budget=budget)
+    paid = await driven([APIError(status=503)], budget=budget)
+
+    assert (free[1], type(paid[1])) == ("done", APIError)
+
+
+async def test_429_ends_with_the_deadline():
+    """A call that is told 429 again and again ends when its deadline leaves no time for another attempt."""
+    waits, ended = await driven([RateLimitError(status=429)] * 1000, remaining=60)
+
+    assert 59.8 < sum(waits) < 60
+    assert type(ended) is RateLimitError
 
 
 @given(st.text())
@@ -127,12 +237,13 @@ def test_hints(headers, expected):
 
 
 def test_the_budget_is_spent_and_refunded():
-    """A retry costs 5, after a timeout 10; an empty bucket refuses; it never holds more than its capacity."""
-    budget = RetryBudget(12)
-    spent = [budget.spend(PeakaTimeoutError()), budget.spend(ConnectError()), budget.spend(ConnectError())]
+    """A retry costs 14; an empty bucket refuses; it never holds more than its capacity."""
+    budget = RetryBudget(30)
+    spent = [budget.spend() for _ in range(3)]
+    left = budget.tokens
     budget.refund(100)
 
-    assert (spent, budget.tokens) == ([10, 0, 0], 12)
+    assert (spent, left, budget.tokens) == ([14, 14, 0], 2, 30)
 
 
 def test_the_gate_takes_the_longest_pause():
