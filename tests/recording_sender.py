@@ -1,4 +1,4 @@
-"""A sender that records, and the requests that an endpoint group is expected to make of it."""
+"""A sender that records requests, and the requests that an endpoint group is expected to make."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from peaka_async._request import Request
 
 
 class RecordingSender:
-    """Takes every request and answers with what it is given, one after the other, and then with nothing."""
+    """Records every request. It returns the given answers one by one, and then None."""
 
     def __init__(self, *answers: object) -> None:
         self.requests: list[Request[Any]] = []
@@ -29,9 +29,9 @@ class RecordingSender:
 
 @attrs.frozen
 class Call:
-    """An operation with the arguments of its method, and the request that it makes.
+    """An operation with the arguments of its method, and the expected request.
 
-    `target` is what goes over the wire: the path with its parameters, and the query.
+    `target` is the path with its parameters and the query, as they are sent.
     """
 
     operation: str
@@ -50,7 +50,7 @@ class Call:
 
 
 async def made(group, call: Call) -> Call:
-    """The call as the one request describes it that the group's method makes."""
+    """Call the method and describe the request that it makes."""
     sender = RecordingSender()
     method = getattr(group(sender), call.operation.partition(".")[2])
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""What each method of `cache` sends, and what a status shows of a run."""
+"""The requests that the methods of `cache` make, and how the status of a run is read."""
 
 from __future__ import annotations
 
@@ -125,12 +125,12 @@ CALLS = [
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
 async def test_each_method_describes_its_operation(call):
-    """Verb, target, body, answer and safety are the API's."""
+    """The HTTP method, target, body, answer type and safety are those of the API."""
     assert await made(Caches, call) == call
 
 
 async def test_options_that_are_not_given_are_not_sent():
-    """The service has defaults of its own."""
+    """The service's own defaults apply."""
     sender = RecordingSender()
     caches = Caches(sender)
     await caches.list_executions("p", "k")
@@ -147,7 +147,7 @@ def runs(*numbers):
 
 
 async def test_the_runs_of_a_cache_page_by_page():
-    """A full page has a next one, and a page that is not full is the last; 50 on a page unless told otherwise."""
+    """A page that is not full is the last one. By default a page has 50 runs."""
     sender = RecordingSender(runs(1, 2), runs(3), runs(*range(50)), [], runs(7))
     caches = Caches(sender)
     pages = [page async for page in caches.list_executions_pages("p", "k", page_size=2).pages()]
@@ -196,7 +196,7 @@ def status_of(kind, *arguments, **more):
     ],
 )
 def test_what_a_run_shows(kind, state, error, ended, failure):
-    """Its end, the service's reason if it ended badly, and what tells progress."""
+    """The state, the end, the service's reason for a failure, and the progress are read from the record."""
     status = status_of(kind, "r", status=state, error=error, updated_at=AT, progress=ROWS)
     name = str(state).upper()
 
@@ -207,7 +207,7 @@ def test_what_a_run_shows(kind, state, error, ended, failure):
 
 @pytest.mark.parametrize("kind", CacheRun)
 def test_a_run_that_has_not_begun(kind):
-    """There is no record of its kind, or it is the one from before."""
+    """The record of this kind is missing, or belongs to the previous run."""
     other = CacheRun.FULL_REFRESH if kind is CacheRun.INCREMENTAL else CacheRun.INCREMENTAL
     done = status_of(kind, "r", status=CacheState.COMPLETED)
 

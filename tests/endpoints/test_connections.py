@@ -1,4 +1,4 @@
-"""What each connections method asks for."""
+"""The requests that the methods of `connections` make."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ CALLS = [
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
 async def test_each_method_describes_its_operation(call):
-    """Verb, target, body, answer and safety are the API's."""
+    """The HTTP method, target, body, answer type and safety are those of the API."""
     assert await made(Connections, call) == call
 
 
 def test_a_request_is_encoded_as_the_api_writes_it():
-    """Names are camelCase and unset fields absent; a mapping goes out as it is."""
+    """Names are in camelCase, unset fields are left out, and a mapping is sent unchanged."""
     assert _codec.encode(REQUEST) == (
         b'{"name":"pg","type":"POSTGRES","credential":{"url":"h","port":5432,"useSsl":false}}'
     )
@@ -107,7 +107,7 @@ def test_a_request_is_encoded_as_the_api_writes_it():
     ],
 )
 async def test_a_list_comes_in_three_forms(payload, expected):
-    """The document types the list as one object; the live service sends an array; both are read."""
+    """The document says that the list is one object; the live service sends an array. Both are read."""
     with aioresponses() as mocked:
         mocked.get("https://partner.peaka.studio/api/v1/connections/p", body=json.dumps(payload))
         async with PeakaClient("key", zone="us") as peaka:
@@ -115,7 +115,7 @@ async def test_a_list_comes_in_three_forms(payload, expected):
 
 
 async def test_detail_and_delete():
-    """Detail is a mapping as it came; an answer without a body is None."""
+    """The view is a mapping, unchanged; an answer without a body is None."""
     base = "https://partner.peaka.studio/api/v1/connections/p/c"
     with aioresponses() as mocked:
         mocked.get(f"{base}/detail", payload={"type": "bullhorn", "swimlane": "123"})

@@ -1,4 +1,4 @@
-"""CSV imports: checked before anything is sent, and streamed to a real server."""
+"""CSV imports: the header is checked before anything is sent, and the file is streamed to a real server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BY_NAME = CsvImportRequest.of_columns("id", "name")
 
 
 class Importer:
-    """A server that takes imports apart."""
+    """A server that parses imports."""
 
     def __init__(self):
         self.parts, self.requests, self.statuses, self.base_url = [], 0, [], ""
@@ -80,7 +80,7 @@ def file(request, tmp_path):
 
 
 async def test_every_kind_of_file(server, peaka, file):
-    """The parts arrive whole, with the mapping as the API has it."""
+    """All parts arrive complete, with the mapping in the API's form."""
     job = await peaka.internal_tables.import_csv("p", "t", file, BY_NAME)
 
     (parts,) = server.parts
@@ -93,7 +93,7 @@ async def test_every_kind_of_file(server, peaka, file):
 
 
 async def test_columns_by_index(server, peaka):
-    """A file without a header line is mapped by positions."""
+    """A file without a header line is mapped by index."""
     mapping = CsvImportRequest([CsvMapping("id", csv_column_index=1)], contains_header=False)
     await peaka.internal_tables.import_csv("p", "t", b"a,1\n", mapping)
 
@@ -114,7 +114,7 @@ async def test_columns_by_index(server, peaka):
     ],
 )
 async def test_what_does_not_fit_is_refused_unsent(server, peaka, file, mapping, says):
-    """The service would import NULLs with HTTP 200."""
+    """Otherwise the service would import NULLs and answer HTTP 200."""
     with pytest.raises(ConfigurationError, match=says) as raised:
         await peaka.internal_tables.import_csv("p", "t", file, mapping)
 
@@ -126,7 +126,7 @@ async def test_what_does_not_fit_is_refused_unsent(server, peaka, file, mapping,
     "header", [b"\xef\xbb\xbfid,name\n1,x\n", b'"id","name"\r\n1,x\r\n', b"name,id\r1,x\r", b"id,name"]
 )
 async def test_headers_in_many_forms(server, peaka, header):
-    """A byte order mark, quotes, other line ends, no line end."""
+    """A header may have a byte order mark, quotes, other line ends or no line end."""
     await peaka.internal_tables.import_csv("p", "t", header, BY_NAME)
 
     assert server.parts[0]["file"][2] == header
@@ -144,13 +144,13 @@ async def test_headers_in_many_forms(server, peaka, header):
     ],
 )
 def test_wrong_mappings_are_refused(make):
-    """When they are made."""
+    """A wrong mapping raises an error when it is made."""
     with pytest.raises(ConfigurationError):
         make()
 
 
 async def test_an_import_that_was_cut_off_is_not_sent_again(server, peaka):
-    """Rows are appended, so a second import would double them."""
+    """Rows are appended, so a second import would duplicate them."""
     server.statuses = [0]
     with pytest.raises(OutcomeUnknownError):
         await peaka.internal_tables.import_csv("p", "t", TABLE, BY_NAME)
@@ -159,7 +159,7 @@ async def test_an_import_that_was_cut_off_is_not_sent_again(server, peaka):
 
 
 async def test_a_file_is_sent_again_after_429_and_a_stream_is_not(server, peaka):
-    """What was taken from an iterator or an open file is gone."""
+    """An iterator or an open file cannot be read twice."""
     server.statuses = [429, 200, 429]
     await peaka.internal_tables.import_csv("p", "t", TABLE, BY_NAME)
     with pytest.raises(RateLimitError):

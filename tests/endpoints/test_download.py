@@ -1,4 +1,4 @@
-"""Downloads of exported files from a host that cuts, expires and sends what it likes."""
+"""Downloads of exported files from a host that breaks connections, lets links expire and sends invalid answers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def wanted(exchange):
 
 
 def file(content=CONTENT, *, cut=None, ranges=True, length=True, tag=TAG):
-    """A host's answer; `cut` ends it after so many bytes."""
+    """Make a host's answer; `cut` ends it after that many bytes."""
 
     async def behave(exchange):
         await exchange.read_body()
@@ -95,7 +95,7 @@ async def read(peaka, **options):
 
 
 async def test_a_file_is_read_without_the_key(host, peaka):
-    """The host gets the link, and nothing that is meant for the API."""
+    """The host gets the request of its link, but no header that is meant for the API."""
     host.script(file())
 
     assert await read(peaka) == CONTENT
@@ -105,7 +105,7 @@ async def test_a_file_is_read_without_the_key(host, peaka):
 
 
 async def test_an_own_sessions_headers_stay_with_the_api(host, api):
-    """What the application sends with each request is for the API, and not for the file's host."""
+    """Headers of the application's session are sent to the API, but not to the file's host."""
     host.script(file())
     async with (
         aiohttp.ClientSession(headers={"X-Team": "blue"}, cookies={"session": "s3cret"}) as session,
@@ -118,7 +118,7 @@ async def test_an_own_sessions_headers_stay_with_the_api(host, api):
 
 
 async def test_a_cut_is_resumed_where_it_was(host, api, peaka):
-    """With a Range, under a fresh link, and only if the file is still the same."""
+    """The next request has a Range, uses a new link, and requires that the file is unchanged."""
     host.script(file(cut=1000), file(cut=2000), file())
 
     assert await read(peaka) == CONTENT
@@ -129,14 +129,14 @@ async def test_a_cut_is_resumed_where_it_was(host, api, peaka):
 
 
 async def test_a_host_without_ranges_is_read_from_the_start(host, peaka):
-    """What is there already is skipped."""
+    """Bytes that were read before are skipped."""
     host.script(file(cut=1000), file(ranges=False))
 
     assert await read(peaka) == CONTENT
 
 
 async def test_an_expired_link_is_replaced(host, api, peaka):
-    """The host answers 403; the export is read again for another."""
+    """If the host answers 403, the export is read again to get a new link."""
     host.script(answer(403, b"<Error><Code>AccessDenied</Code></Error>"), file())
 
     assert await read(peaka) == CONTENT
@@ -144,7 +144,7 @@ async def test_an_expired_link_is_replaced(host, api, peaka):
 
 
 async def test_it_ends_some_time(host, peaka):
-    """A host that never gives a byte more makes the download fail."""
+    """The download fails if the host sends no further bytes."""
     host.script(*[file(cut=0)] * 10)
 
     with pytest.raises(TransportError):
@@ -153,7 +153,7 @@ async def test_it_ends_some_time(host, peaka):
 
 
 async def test_an_error_shows_no_link(host, peaka):
-    """The signature in it is as good as a key."""
+    """The link's signature gives access to the file, like a key."""
     host.script(*[answer(403, {})] * 10)
 
     with pytest.raises(PeakaError) as raised:
@@ -176,7 +176,7 @@ async def test_a_wrong_range_is_refused(host, peaka):
 
 
 async def test_gzip_on_request(host, peaka):
-    """Given is the file as it is, or what is in it; a file may have several members."""
+    """The file is given as it is or decompressed; a gzip file may have several members."""
     zipped = gzip.compress(CONTENT) + gzip.compress(b"more")
     host.script(file(zipped), file(zipped, cut=100), file(zipped), file())
 
@@ -187,7 +187,7 @@ async def test_gzip_on_request(host, peaka):
 
 
 async def test_save_is_all_or_nothing(host, peaka, tmp_path):
-    """The file appears when it is complete; a failure leaves nothing."""
+    """The file appears when it is complete; a failure leaves no file."""
     host.script(file(cut=1000), file())
     saved = await peaka.exports.download("p", "e").save(tmp_path / "out.csv")
     content = saved.read_bytes()
@@ -200,14 +200,14 @@ async def test_save_is_all_or_nothing(host, peaka, tmp_path):
 
 
 async def test_a_file_that_is_not_there(host, peaka):
-    """The names of those that are there are told."""
+    """The error lists the names of the existing files."""
     with pytest.raises(ConfigurationError, match=r"part-0\.csv"):
         await peaka.exports.download("p", "e", "part-9.csv").save("nowhere")
     assert host.requests == []
 
 
 async def test_leaving_early_closes_the_connection(host, peaka):
-    """What is not wanted is not read."""
+    """The rest of the file is not read."""
     host.script(file(CONTENT * 100))
     async with peaka.exports.download("p", "e") as download:
         async for _ in download:
@@ -216,11 +216,11 @@ async def test_leaving_early_closes_the_connection(host, peaka):
     await host.until(lambda: host.open_connections == 0)
 
 
-# ── What the host may do, piece by piece and on a clock ──────────────────────────────────────────────────────────────
+# ── The behaviour of the host, piece by piece and on a clock ──────────────────────────────────────────────────────────
 
 
 class Answer:
-    """An answer of the host: its pieces, and the error that ends them."""
+    """An answer of the host: its pieces, and the error that ends it."""
 
     def __init__(self, *pieces, status=200, fails=False, **headers):
         self.status, self._pieces, self._fails, self.closed = status, pieces, fails, False
@@ -249,7 +249,7 @@ def rest(start, *pieces, **more):
 
 
 class Host:
-    """Answers by script; the links are numbered."""
+    """Gives scripted answers; the links are numbered."""
 
     def __init__(self, *script):
         self.requests, self.links, self._script = [], 0, list(script)
@@ -279,7 +279,7 @@ async def clock(monkeypatch, _no_pauses):
 
 
 async def test_what_the_host_is_asked(clock):
-    """The link as it is, for a read that may be repeated; the part that is missing, of the same version."""
+    """The request has the unchanged link and may be repeated. It asks for the missing part of the same version."""
     host = Host(Answer(b"ab", fails=True, ETag=TAG), rest(2, b"cdef"))
 
     assert await host.read() == [b"ab", b"cdef"]
@@ -292,7 +292,7 @@ async def test_what_the_host_is_asked(clock):
 
 
 async def test_a_weak_tag_is_no_condition(clock):
-    """If-Range takes strong ones only; a tag that ends like a weak one is strong."""
+    """If-Range allows only strong tags; only the prefix `W/` makes a tag weak."""
     weak = Host(Answer(b"ab", fails=True, ETag='W/"1"'), rest(2, b"cdef"))
     strong = Host(Answer(b"ab", fails=True, ETag='"1W/'), rest(2, b"cdef"))
     without = Host(Answer(b"ab", fails=True), rest(2, b"cdef"))
@@ -312,7 +312,7 @@ async def test_a_weak_tag_is_no_condition(clock):
     ],
 )
 async def test_a_file_that_begins_again_is_skipped_to_its_place(clock, pieces, given):
-    """Wherever its pieces end: no byte twice, none missing."""
+    """No byte is given twice or lost, wherever the pieces end."""
     host = Host(Answer(b"a", b"b", fails=True), Answer(*pieces, Content_Length=6))
 
     assert await host.read() == [b"a", b"b", *given]
@@ -320,7 +320,7 @@ async def test_a_file_that_begins_again_is_skipped_to_its_place(clock, pieces, g
 
 @pytest.mark.parametrize("length", [{}, {"Content_Length": "many"}, {"Content_Length": 6}])
 async def test_a_file_without_a_length(clock, length):
-    """Its end is where the host ends it."""
+    """The file ends when the host ends the answer."""
     host = Host(Answer(b"abc", b"def", **length))
 
     assert await host.read() == [b"abc", b"def"]
@@ -328,7 +328,7 @@ async def test_a_file_without_a_length(clock, length):
 
 
 async def test_a_file_that_ends_early_is_resumed(clock):
-    """Also if the host closes without an error, at first and in the part that was asked for."""
+    """This holds even if the host closes without an error, in the first answer or in a later part."""
     host = Host(Answer(b"ab", Content_Length=6), rest(2, b"c", Content_Length=4), rest(3, b"def", Content_Length=3))
 
     assert await host.read() == [b"ab", b"c", b"def"]
@@ -344,7 +344,7 @@ async def test_a_file_that_ends_early_is_resumed(clock):
     ],
 )
 async def test_another_version_of_the_file_is_refused(clock, second):
-    """Two halves of two files would be worse than none."""
+    """Two halves of different files would be worse than an error."""
     host = Host(Answer(b"ab", fails=True, ETag=TAG), second)
     with pytest.raises(DecodeError, match="changed during the download") as raised:
         await host.read()
@@ -354,7 +354,7 @@ async def test_another_version_of_the_file_is_refused(clock, second):
 
 
 async def test_a_version_counts_only_for_what_was_read(clock):
-    """A file that was never begun may change; a host that stops to name versions is trusted."""
+    """The file may change before its first byte was read; a host that stops sending versions is trusted."""
     changed = Host(Answer(fails=True, ETag=TAG), Answer(b"abcdef", ETag='"v2"'))
     unnamed = Host(Answer(b"ab", fails=True, ETag=TAG), rest(2, b"cdef"))
 
@@ -372,7 +372,7 @@ async def test_another_range_is_refused(clock, headers):
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 500, 503])
 async def test_a_link_is_replaced(clock, status):
-    """Expired ones look different from host to host, and a server's own error passes."""
+    """Hosts answer differently for an expired link, and a server error is temporary."""
     host = Host(refused(status), Answer(b"abcdef"))
 
     assert await host.read() == [b"abcdef"]
@@ -381,7 +381,7 @@ async def test_a_link_is_replaced(clock, status):
 
 @pytest.mark.parametrize("status", [402, 405, 409, 411, 416, 418, 499])
 async def test_other_refusals_are_final(clock, status):
-    """Another link would be refused the same."""
+    """A new link would be refused too."""
     host = Host(refused(status))
     with pytest.raises(APIError) as raised:
         await host.read()
@@ -390,7 +390,7 @@ async def test_other_refusals_are_final(clock, status):
 
 @pytest.mark.parametrize("make", [cut, functools.partial(refused, 403), functools.partial(Answer, Content_Length=6)])
 async def test_five_failures_in_a_row_are_the_end(clock, make):
-    """With pauses between them that double; the last failure is told."""
+    """The pauses between them double, and the last failure is raised."""
     host, began = Host(*[make() for _ in range(9)]), clock.now
     with pytest.raises((APIError, TransportError)) as raised:
         await host.read()
@@ -402,7 +402,7 @@ async def test_five_failures_in_a_row_are_the_end(clock, make):
 
 
 async def test_each_byte_begins_the_count_anew(clock):
-    """A slow line that breaks often still gets there."""
+    """A slow connection that breaks often still downloads the file."""
     steps = [rest(number, bytes([number]), fails=True) for number in range(1, 6)]
     host = Host(cut(), Answer(b"\0", fails=True), *[each for step in steps for each in (cut(), cut(), cut(), step)])
     host._script.append(rest(6))
@@ -412,7 +412,7 @@ async def test_each_byte_begins_the_count_anew(clock):
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/a", "http://localhost:9/a", "https://files.example/a"])
 async def test_links_that_are_followed(url):
-    """Encrypted ones, and those of this machine."""
+    """https:// links, and links to this machine, are followed."""
     download = Download(Host(Answer(b"abc")).stream, functools.partial(link, url), decompress=False)
 
     assert [piece async for piece in download] == [b"abc"]
@@ -422,7 +422,7 @@ async def test_links_that_are_followed(url):
     "url", ["http://files.example/a", "http://127.0.0.1.evil.example/a", "http://localhost.evil/a", "ftp://a", "", None]
 )
 async def test_links_that_are_not_followed(url):
-    """What is sent in the clear can be read and changed on its way."""
+    """Unencrypted data can be read and changed on the network."""
     host = Host(Answer(b"abc"))
     with pytest.raises(DecodeError, match="no https:// link") as raised:
         await anext(aiter(Download(host.stream, functools.partial(link, url), decompress=False)))
@@ -434,7 +434,7 @@ async def link(url):
 
 
 async def test_gzip_in_pieces_of_any_size(clock):
-    """Members may end anywhere, and nothing is given for a piece that completes nothing."""
+    """Members may end anywhere in a piece, and no empty pieces are given."""
     zipped = gzip.compress(b"one") + gzip.compress(b"two" * 100)
     for size in (1, 7, len(zipped) - 1, len(zipped)):
         pieces = [zipped[start : start + size] for start in range(0, len(zipped), size)]
@@ -446,7 +446,7 @@ async def test_gzip_in_pieces_of_any_size(clock):
 
 @pytest.mark.parametrize("data", [b"", gzip.compress(CONTENT)[:-9], gzip.compress(b"one") + gzip.compress(b"two")[:-1]])
 async def test_gzip_that_is_cut_off_is_told(clock, data):
-    """The host's file itself is incomplete; half of a table must not pass for a whole one."""
+    """An incomplete file on the host raises an error: half a table must not look like the whole table."""
     answer = Answer(data, Content_Length=len(data))
     with pytest.raises(DecodeError, match="incomplete") as raised:
         await Host(answer).read(decompress=True)
@@ -456,21 +456,21 @@ async def test_gzip_that_is_cut_off_is_told(clock, data):
 
 @pytest.mark.parametrize("data", [zlib.compress(CONTENT), b"a,b\n1,2\n"])
 async def test_other_formats_are_not_gzip(clock, data):
-    """Nothing is guessed."""
+    """The format is not guessed."""
     with pytest.raises(DecodeError, match="not gzip") as raised:
         await Host(Answer(data)).read(decompress=True)
     assert raised.value.operation == "exports.download"
 
 
 async def test_the_largest_window_of_gzip(clock):
-    """A reference may reach 32 KiB back."""
+    """Gzip may refer back up to 32 KiB."""
     content = random.Random(1).randbytes(32_000) * 2
 
     assert b"".join(await Host(Answer(gzip.compress(content))).read(decompress=True)) == content
 
 
 async def test_a_file_that_is_there_is_replaced_whole(clock, tmp_path):
-    """The part has a name of its own beside it, which nobody else uses."""
+    """The partial file is next to it, under a unique name."""
     target = tmp_path / "out.csv"
     target.write_bytes(b"old")
     seen = []
@@ -487,7 +487,7 @@ async def test_a_file_that_is_there_is_replaced_whole(clock, tmp_path):
 
 
 async def test_a_folder_that_is_missing(clock, tmp_path):
-    """Nothing is asked for."""
+    """The export is not requested."""
     host = Host()
     with pytest.raises(FileNotFoundError):
         await host.download().save(tmp_path / "missing" / "out.csv")
@@ -495,7 +495,7 @@ async def test_a_folder_that_is_missing(clock, tmp_path):
 
 
 async def test_leaving_the_context_closes_the_answer(clock):
-    """In the middle of the file."""
+    """The answer is closed even in the middle of the file."""
     answer = Answer(b"a", b"b")
     async with Host(answer).download() as download:
         assert await anext(aiter(download)) == b"a"
@@ -511,7 +511,7 @@ FILES = [ExportFile("a.csv"), ExportFile("b.csv")]
     [(FILES, "b.csv", FILES[1]), (FILES[:1], None, FILES[0]), (FILES[:1], "a.csv", FILES[0])],
 )
 def test_a_file_is_found(files, name, found):
-    """By its name, or because it is the only one."""
+    """A file is found by its name, or because it is the only one."""
     assert file_named(files, name) is found
 
 
@@ -525,7 +525,7 @@ def test_a_file_is_found(files, name, found):
     ],
 )
 def test_a_file_is_not_found(files, name, says):
-    """What is there is told."""
+    """The error lists the existing files."""
     with pytest.raises(ConfigurationError) as raised:
         file_named(files, name)
     assert str(raised.value).startswith(f"exports.download: {says}")

@@ -1,4 +1,4 @@
-"""Server-sent events by the WHATWG rules, and the chat stream on a real server."""
+"""Server-sent events as the WHATWG specifies them, and the chat stream on a real server."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ EXAMPLES = {
 
 @pytest.mark.parametrize(("stream", "events"), EXAMPLES.values(), ids=EXAMPLES)
 def test_the_rules(stream, events):
-    """Each rule of the standard that a server may use."""
+    """All rules of the standard that a server may use are followed."""
     assert EventParser().feed(stream) == events
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_pieces_may_be_single_bytes(name):
-    """A CRLF that comes in two pieces is one line's end, and two of them are two."""
+    """A CRLF that arrives in two pieces is one line end, and two of them are two."""
     stream, events = EXAMPLES[name]
     parser = EventParser()
 
@@ -63,7 +63,7 @@ def test_pieces_may_be_single_bytes(name):
 
 @given(st.sampled_from(sorted(EXAMPLES)), st.lists(st.integers(0, 40), max_size=8))
 def test_pieces_may_be_cut_anywhere(name, cuts):
-    """Also between CR and LF, inside of a character and after the byte order mark's first byte."""
+    """The cut may be between CR and LF, inside a character, or inside the byte order mark."""
     stream, events = EXAMPLES[name]
     parser, places = EventParser(), sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
     pieces = [stream[start:end] for start, end in itertools.pairwise(places)]
@@ -72,7 +72,7 @@ def test_pieces_may_be_cut_anywhere(name, cuts):
 
 
 def test_an_event_without_end_is_refused():
-    """It would fill the memory."""
+    """Otherwise it would fill the memory."""
     parser = EventParser()
     with pytest.raises(DecodeError, match="larger than"):
         for _ in range(20):
@@ -81,7 +81,7 @@ def test_an_event_without_end_is_refused():
 
 @pytest.mark.parametrize(("data", "value"), [('{"a":1}', {"a": 1}), ("{", None), ("[1]", None), ("text", None)])
 def test_what_is_no_json_is_kept(data, value):
-    """The event has its text; `json` gives None."""
+    """The event keeps its text, and `json` returns None."""
     assert (ChatEvent(data).json(), ChatEvent(data).data) == (value, data)
 
 
@@ -94,7 +94,7 @@ def chunk(data):
 
 
 def streamed(*pieces, pause=0.0, end=True):
-    """An answer that comes in chunks."""
+    """Make an answer that is sent in chunks."""
 
     async def behave(exchange):
         await exchange.read_body()
@@ -126,7 +126,7 @@ async def read(peaka):
 
 
 async def test_a_chat_is_read_as_it_comes(server, peaka):
-    """Events come before the stream ends, and the connection is used again after it."""
+    """Events arrive before the stream ends, and the connection is used again afterwards."""
     server.script(streamed(b"data:1\n\nda", b"ta:2\n\n"), streamed(b"data:3\n\n"))
 
     assert (await read(peaka), await read(peaka)) == (["1", "2"], ["3"])
@@ -135,7 +135,7 @@ async def test_a_chat_is_read_as_it_comes(server, peaka):
 
 
 async def test_nothing_is_sent_before_the_iteration(server, peaka):
-    """Making the stream costs nothing."""
+    """Only the iteration sends the message."""
     async with peaka.agent.chat_stream("p", MESSAGE):
         pass
 
@@ -143,7 +143,7 @@ async def test_nothing_is_sent_before_the_iteration(server, peaka):
 
 
 async def test_leaving_early_closes_the_connection(server, peaka):
-    """What the consumer does not want is not read, and the next call has another connection."""
+    """The rest of the stream is not read, and the next call uses another connection."""
     server.script(streamed(b"data:1\n\n", b"data:2\n\n", pause=0.05))
     async with peaka.agent.chat_stream("p", MESSAGE) as events:
         async for event in events:
@@ -157,7 +157,7 @@ async def test_leaving_early_closes_the_connection(server, peaka):
 
 
 async def test_a_long_chat_has_no_deadline_but_each_piece_has(server, peaka):
-    """A stream may last longer than any limit while pieces come, and fails when none does."""
+    """A stream may last longer than the limits while pieces arrive, and fails if they stop."""
     server.script(streamed(*[b"data:x\n\n"] * 12, pause=0.06))
     long = await read(peaka.with_options(timeout=Timeouts(total=0.5, attempt=0.5)))
     server.script(streamed(b"data:x\n\n", b"", pause=1))
@@ -169,7 +169,7 @@ async def test_a_long_chat_has_no_deadline_but_each_piece_has(server, peaka):
 
 
 async def test_a_message_is_sent_once(server, peaka):
-    """Where no answer came nobody knows what became of it; where one broke off it is not sent again."""
+    """If no answer came, the outcome is unknown. If the stream broke, the message is not sent again."""
     server.script(reset(after="body"))
     with pytest.raises(OutcomeUnknownError):
         await read(peaka)
@@ -181,7 +181,7 @@ async def test_a_message_is_sent_once(server, peaka):
 
 
 async def test_an_error_is_an_error_and_429_is_retried(server, peaka):
-    """Before the stream begins everything is as with any call."""
+    """Before the stream begins, a chat behaves like any other call."""
     server.script(answer(429, {}), streamed(b"data:1\n\n"), answer(400, {"message": "no"}))
 
     assert await read(peaka) == ["1"]
@@ -190,7 +190,7 @@ async def test_an_error_is_an_error_and_429_is_retried(server, peaka):
 
 
 async def test_the_spans_end_with_the_body(server):
-    """Both spans are as long as the stream, and neither is current while the consumer works."""
+    """Both spans last as long as the stream, and neither is the current span while the caller handles an event."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))

@@ -1,4 +1,4 @@
-"""What each method of `exports` sends, and what an answer shows of an export."""
+"""The requests that the methods of `exports` make, and how the state of an export is read."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ CALLS = [
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
 async def test_each_method_describes_its_operation(call):
-    """Verb, target, body, answer and safety are the API's."""
+    """The HTTP method, target, body, answer type and safety are those of the API."""
     assert await made(Exports, call) == call
 
 
@@ -70,7 +70,7 @@ async def test_each_method_describes_its_operation(call):
     ],
 )
 def test_what_an_export_shows(job, polled):
-    """Its end, the service's reason if it ended badly, and what tells progress."""
+    """The state, the end, the service's reason for a failure, and the progress are read from the answer."""
     assert read_export(job) == polled
 
 
@@ -79,7 +79,7 @@ def jobs(*days):
 
 
 async def test_exports_page_by_page():
-    """Each page begins before the last export of the one before; 50 on a page unless told otherwise."""
+    """Each page starts before the last export of the previous page. By default a page has 50 exports."""
     sender = RecordingSender(jobs(5, 4), jobs(3), jobs(2), [ExportJobResponse("x")], [])
     exports = Exports(sender)
     pages = [page async for page in exports.list_pages("p", status="FAILED", page_size=2).pages()]

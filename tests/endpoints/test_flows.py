@@ -1,4 +1,4 @@
-"""Long lists page by page through the groups, and what a first call loads."""
+"""Long lists of the groups, page by page, and the modules that a first call imports."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def found(name, following):
 
 
 async def test_a_search_goes_on_to_its_end(server, peaka):
-    """Groups without a match are null; nextOffset is null at the end."""
+    """Groups without a match are null, and nextOffset is null at the end."""
     answers(server, found("a", 1), found("b", 2), found("c", None))
     pages = peaka.catalogs.search_pages("p", SearchRequest(query="x", limit=1))
 
@@ -56,7 +56,7 @@ async def test_a_search_goes_on_to_its_end(server, peaka):
 
 
 async def test_a_search_is_resumed(server, peaka):
-    """A page's token goes on after it, in another process too."""
+    """The token of a page continues the list after it, even in another process."""
     answers(server, found("a", 7), found("b", None))
     async for page in peaka.catalogs.search_pages("p", SearchRequest(query="x")).pages():
         token = page.resume_token
@@ -70,7 +70,7 @@ async def test_a_search_is_resumed(server, peaka):
 
 
 async def test_the_runs_of_a_cache(server, peaka):
-    """The list ends with a page that is not full."""
+    """A page that is not full is the last one."""
     answers(server, [{"id": "1"}, {"id": "2"}], [{"id": "3"}])
     runs = [each.id async for each in peaka.cache.list_executions_pages("p", "c", page_size=2)]
 
@@ -79,7 +79,7 @@ async def test_the_runs_of_a_cache(server, peaka):
 
 
 async def test_exports_by_their_keyset(server, peaka):
-    """Each page begins before the last of the one before."""
+    """Each page starts before the last export of the previous page."""
     at = "2026-06-10T15:23:26.893985Z"
     answers(server, [{"id": "1", "createdAt": at}], [])
     exports = peaka.exports.list_pages("p", status=["SUCCEEDED", "RUNNING"], page_size=1)
@@ -92,7 +92,7 @@ async def test_exports_by_their_keyset(server, peaka):
 
 
 async def test_a_query_says_how_long_it_may_take(server, peaka):
-    """The limits of the call are widened to exceed the service's own."""
+    """The limits of the call are raised above the time that the service may take."""
     answers(server, {"columns": [{"columnName": "n"}], "data": [["1"]]})
     query = QueryExecuteRequestStatement("SELECT 1", timeout=600)
     result = await peaka.queries.execute("p", query, result_format=ResultFormat.COMPACT)
@@ -103,7 +103,7 @@ async def test_a_query_says_how_long_it_may_take(server, peaka):
 
 
 async def test_one_column_or_several(server, peaka):
-    """The service takes an object and an array, and answers either."""
+    """The service accepts an object and an array, and answers with one or the other."""
     answers(server, {"id": "1"}, [{"id": "1"}, {"id": "2"}])
     one = await peaka.internal_tables.add_column("p", "t", ColumnRequest("a"))
     two = await peaka.internal_tables.add_column("p", "t", [ColumnRequest("a"), ColumnRequest("b")])
@@ -113,7 +113,7 @@ async def test_one_column_or_several(server, peaka):
 
 
 async def test_connection_strings_hide_the_key(server, peaka):
-    """They are there to be used, and not to be shown; the hand-made JSON of the service is read."""
+    """They can be used, but are not shown. The service's invalid JSON is read too."""
     jdbc = "jdbc:peaka://dbc.peaka.studio:4567/?extraCredentials=peakaKey:s3cret"
     server.script(answer(200, {"JDBC": jdbc}), answer(200, f'{{\n    "JDBC": "{jdbc}",\n}}\n'.encode()))
     clean, by_hand = [await peaka.supported_drivers.get_jdbc() for _ in range(2)]
@@ -123,14 +123,14 @@ async def test_connection_strings_hide_the_key(server, peaka):
 
 
 async def test_info_tells_whose_the_key_is(server, peaka):
-    """And with it which project a Project key reaches."""
+    """For a Project key, it also says which project the key belongs to."""
     answers(server, {"userId": "u", "email": "e", "projectId": "p", "projectName": "n", "more": 1})
 
     assert await peaka.info() == Info("u", "e", "p", "n")
 
 
 async def test_a_partner_key_is_asked_for(server, peaka):
-    """403 where only a Partner key may: the error says so."""
+    """If an operation that needs a Partner key answers 403, the error says which key to use."""
     server.script(answer(403, {"message": "Forbidden"}))
 
     with pytest.raises(PermissionDeniedError, match="Partner key"):
@@ -138,7 +138,7 @@ async def test_a_partner_key_is_asked_for(server, peaka):
 
 
 async def test_what_is_deprecated_warns(server, peaka):
-    """With what to use instead."""
+    """The warning says what to use instead."""
     answers(server, [])
     with pytest.warns(DeprecationWarning, match=r"projects\.list"):
         await peaka.deprecated_projects.list()
@@ -157,7 +157,7 @@ print(sorted(n for n in sys.modules if n.startswith("peaka_async.models.") and n
 
 
 def test_importing_loads_the_main_job_only():
-    """Neither models nor hooks of what is not used; a group brings its own models."""
+    """Models that are not used are not imported; a group imports its own models."""
     done = subprocess.run([sys.executable, "-c", LOADED], check=True, capture_output=True, text=True)  # noqa: S603
 
     assert done.stdout.splitlines() == [

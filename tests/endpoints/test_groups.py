@@ -1,4 +1,4 @@
-"""All groups: none of their operations is left out of the tests."""
+"""Each operation of each group has a test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 @pytest.mark.parametrize("name", GROUPS)
 def test_each_method_of_a_group_is_tested(name):
-    """A new operation belongs into its group's test module, with what it sends."""
+    """The test module of a group describes the request of each operation."""
     group = getattr(Groups(RecordingSender()), name)
     methods = [method for method, _ in inspect.getmembers(group, inspect.ismethod) if not method.startswith("_")]
     tested = "".join(path.read_text() for path in HERE.glob("test_*.py"))

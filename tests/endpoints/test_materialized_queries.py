@@ -1,4 +1,4 @@
-"""What each method of `materialized_queries` sends, and what a status shows of a refresh."""
+"""The requests that the methods of `materialized_queries` make, and how the status of a refresh is read."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ CALLS = [
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
 async def test_each_method_describes_its_operation(call):
-    """Verb, target, body, answer and safety are the API's."""
+    """The HTTP method, target, body, answer type and safety are those of the API."""
     assert await made(MaterializedQueries, call) == call
 
 
@@ -76,12 +76,12 @@ def status_of(state, **more):
     ],
 )
 def test_what_a_refresh_shows(status, polled):
-    """Its end, that it ended badly, and what tells progress."""
+    """The state, the end, a failure and the progress are read from the status."""
     assert read_refresh(status) == polled
 
 
 def test_a_refresh_that_has_not_begun():
-    """The start time is the one from before, or there is still none."""
+    """The start time is still that of the previous refresh, or still missing."""
     before = status_of(MaterializedQueryState.COMPLETED, last_execution_start_time=AT)
     never = status_of(MaterializedQueryState.COMPLETED)
 

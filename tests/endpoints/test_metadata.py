@@ -1,4 +1,4 @@
-"""What each method of `metadata` sends, and what a state shows of a refresh."""
+"""The requests that the methods of `metadata` make, and how the state of a refresh is read."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ CALLS = [
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
 async def test_each_method_describes_its_operation(call):
-    """Verb, target, body, answer and safety are the API's."""
+    """The HTTP method, target, body, answer type and safety are those of the API."""
     assert await made(Metadata, call) == call
 
 
@@ -242,7 +242,7 @@ BUSY = [S.WAITING, S.ACTIVE, S.DELAYED, S.PAUSED, "brand-new"]
     ],
 )
 def test_which_state_of_a_refresh_counts(states, ended, failure):
-    """One that follows on work that was seen, or that has stood for five polls."""
+    """A final state counts if the refresh was seen running, or if five polls have shown it."""
     reader = RefreshReader()
     polls = [reader.read(MetadataRefreshJobStatusResult(state)) for state in states]
     name = str(states[-1]).upper()

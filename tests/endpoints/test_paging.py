@@ -1,4 +1,4 @@
-"""Lists that come page by page."""
+"""Lists that are fetched page by page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from peaka_async.errors import ConfigurationError, DecodeError
 
 
 def counted(total: int, limit: int, *, resume_token: str | None = None, fetched: list[str | None] | None = None):
-    """The numbers below `total`, `limit` a page."""
+    """Make a list of the numbers below `total`, with `limit` numbers on a page."""
 
     async def fetch(token: str | None) -> ResultPage[int]:
         if fetched is not None:
@@ -25,13 +25,13 @@ def counted(total: int, limit: int, *, resume_token: str | None = None, fetched:
 
 @given(total=st.integers(0, 40), limit=st.integers(1, 15))
 async def test_every_item_comes_once_and_in_order(total, limit):
-    """Iteration gives what the pages hold, whatever their size."""
+    """Iteration gives the items of all pages, for any size of the pages."""
     assert [item async for item in counted(total, limit)] == list(range(total))
 
 
 @given(total=st.integers(1, 40), limit=st.integers(1, 15), data=st.data())
 async def test_a_token_continues_after_its_page(total, limit, data):
-    """The pages up to any one and the list resumed with its token make the whole list."""
+    """The first pages, and the list that the last of them resumes, make the whole list."""
     pages = [page async for page in counted(total, limit).pages()]
     stop = data.draw(st.integers(0, len(pages) - 1))
     seen = [item for page in pages[: stop + 1] for item in page]
@@ -41,7 +41,7 @@ async def test_a_token_continues_after_its_page(total, limit, data):
 
 
 async def test_nothing_is_fetched_ahead():
-    """A page is fetched only when the one before is used up, and none before the first is asked for."""
+    """A page is fetched only when all items of the previous page were used."""
     fetched: list[str | None] = []
     pages = counted(10, 2, fetched=fetched)
     before = list(fetched)
@@ -62,7 +62,7 @@ async def test_an_empty_page_is_not_the_end():
 
 
 async def test_a_page_that_names_itself_ends_in_an_error():
-    """A service that does not advance is an error, not an endless loop."""
+    """If the service returns the same page again, that is an error, not an endless loop."""
 
     async def fetch(token: str | None) -> ResultPage[int]:
         return ResultPage((1,), "a:1")
@@ -70,13 +70,13 @@ async def test_a_page_that_names_itself_ends_in_an_error():
     seen = []
     with pytest.raises(DecodeError, match="own next page"):
         async for item in Pages(fetch):
-            seen.append(item)  # noqa: PERF401 - what came before the error counts
+            seen.append(item)  # noqa: PERF401 - the items before the error count
     assert seen == [1, 1]
 
 
 @pytest.mark.parametrize("token", ["", "5", "other:5", "count:", "count:x", "count:-1", "count:٣"])
 def test_a_foreign_token_is_refused(token):
-    """A list is resumed with its own tokens only."""
+    """A list can be resumed only with its own tokens."""
     with pytest.raises(ConfigurationError) as caught:
         read_offset("count", token)
     assert "Nothing was sent" in str(caught.value)
@@ -84,11 +84,11 @@ def test_a_foreign_token_is_refused(token):
 
 @pytest.mark.parametrize("token", ["", "before", "before:", "after:x", ":x"])
 def test_a_token_needs_its_kind_and_a_position(token):
-    """Of whatever form the position is."""
+    """Both are checked for every form of position."""
     with pytest.raises(ConfigurationError, match="must begin with 'before' and a colon"):
         read_token("before", token)
 
 
 def test_a_position_may_hold_colons():
-    """A timestamp survives the token."""
+    """A token can hold a timestamp."""
     assert read_token("before", made_token("before", "2026-01-02T03:04:05Z")) == "2026-01-02T03:04:05Z"

@@ -1,4 +1,4 @@
-"""What each method of `supported_drivers` sends."""
+"""The requests that the methods of `supported_drivers` make."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ CALLS = [
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
 async def test_each_method_describes_its_operation(call):
-    """Verb, target, body, answer and safety are the API's."""
+    """The HTTP method, target, body, answer type and safety are those of the API."""
     assert await made(SupportedDrivers, call) == call

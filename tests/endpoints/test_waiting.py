@@ -1,4 +1,4 @@
-"""Waiting for background work: the times of the polls, the limits, and what is raised. The clock is the test's."""
+"""Waiting for background work: the times of the polls, the limits and the errors, on a clock that the test controls."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ DONE = Polled(state="COMPLETED", ended=True)
 
 @pytest.fixture
 async def clock(monkeypatch):
-    """No pause is waited for."""
+    """Skip all pauses."""
     return Clock(monkeypatch, asyncio.get_running_loop())
 
 
 @pytest.fixture(autouse=True)
 def spread(monkeypatch):
-    """Pauses are exactly as long as they are meant; what bounds their spread is recorded."""
+    """Let pauses have no spread, and record the limits of the spread."""
     bounds = []
 
     def uniform(low, high):
@@ -59,7 +59,7 @@ def spread(monkeypatch):
 
 
 class Work:
-    """Shows what it is told to, poll by poll, the last for ever; remembers when it was polled."""
+    """Shows scripted states, one per poll and the last one for ever, and records the times of the polls."""
 
     def __init__(self, clock, *shown):
         self.times, self._clock, self._began, self._shown = [], clock, clock.now, shown
@@ -73,7 +73,7 @@ class Work:
 
 
 async def test_polls_become_rarer(clock, spread):
-    """Each pause is half as long again as the one before, up to 15 seconds, and spread by a fifth."""
+    """Each pause is 1.5 times the previous one, up to 15 seconds, and varies by 20 %."""
     work = Work(clock, *[RUNNING] * 10, DONE)
     found = await work.wait(waiting=Waiting())
 
@@ -84,7 +84,7 @@ async def test_polls_become_rarer(clock, spread):
 
 
 async def test_the_spread_lengthens_and_shortens_a_pause(clock, monkeypatch):
-    """It is a factor; no pause is longer than the longest."""
+    """The spread is a factor, and no pause is longer than `max_interval`."""
     work = Work(clock, *[RUNNING] * 3, DONE)
     monkeypatch.setattr(random, "uniform", lambda *_: 1.2)
     await work.wait(waiting=Waiting(interval=2, max_interval=3.3))
@@ -104,7 +104,7 @@ async def test_without_a_limit_it_goes_on(clock, limits):
 
 
 async def test_the_longest_pause_holds_from_the_first(clock):
-    """Also if the interval is longer."""
+    """This holds even if `interval` is longer."""
     work = Work(clock, RUNNING, RUNNING, DONE)
     await work.wait(waiting=Waiting(interval=60, max_interval=10))
 
@@ -112,7 +112,7 @@ async def test_the_longest_pause_holds_from_the_first(clock):
 
 
 async def test_the_time_is_up(clock):
-    """The last poll is at the limit itself, and the error says what goes on."""
+    """The last poll is at the limit itself, and the error says that the work goes on."""
     work = Work(clock, RUNNING)
     with pytest.raises(WaitTimeoutError) as raised:
         await work.wait(waiting=Waiting(timeout=9, stall=None, interval=4, max_interval=100))
@@ -134,7 +134,7 @@ async def test_work_that_hangs_is_told(clock):
 
 
 async def test_each_change_is_reported_once(clock):
-    """What was shown before is not; the end is, if it is a change."""
+    """A state that was reported before is not reported again; the end is, if it is a change."""
     shown = [Polled(state="RUNNING", progress=each) for each in (1, 1, 2, 2, 1)]
     heard = []
     await Work(clock, *shown, DONE).wait(waiting=Waiting(), on_progress=heard.append)
@@ -143,7 +143,7 @@ async def test_each_change_is_reported_once(clock):
 
 
 async def test_a_bad_end(clock):
-    """With the reason, the state and the operation; what showed it is reported before."""
+    """The error has the reason, the state and the operation; the failed state is reported first."""
     heard = []
     with pytest.raises(WorkFailedError, match="source is gone") as raised:
         await Work(clock, RUNNING, Polled(state="FAILED", failure="source is gone", progress=1)).wait(
@@ -155,7 +155,7 @@ async def test_a_bad_end(clock):
 
 
 async def test_a_bad_end_at_the_limit_is_a_bad_end(clock):
-    """Neither limit hides what came of the work."""
+    """A limit that passes at the same time does not hide the failure."""
     work = Work(clock, RUNNING, Polled(state="FAILED", failure="no"))
     with pytest.raises(WorkFailedError):
         await work.wait(waiting=Waiting(timeout=1, stall=1))
@@ -163,21 +163,21 @@ async def test_a_bad_end_at_the_limit_is_a_bad_end(clock):
 
 
 def test_the_limits_unless_told_otherwise():
-    """An hour in all, a quarter of an hour without progress; polls from one to fifteen seconds."""
+    """One hour in total, 15 minutes without progress, and 1 to 15 seconds between polls."""
     assert Waiting() == Waiting(timeout=3600, stall=900, interval=1, max_interval=15)
 
 
 @pytest.mark.parametrize("name", ["timeout", "stall", "interval", "max_interval"])
 @pytest.mark.parametrize("value", [0, -1, float("nan")])
 def test_limits_that_cannot_be(name, value):
-    """They are refused when they are given; a part of a second can be."""
+    """Invalid limits raise an error; fractions of a second are valid."""
     with pytest.raises(ConfigurationError, match=f"Waiting: {name} must be more than 0"):
         Waiting(**{name: value})
     assert getattr(Waiting(**{name: 0.5}), name) == 0.5
 
 
 def test_the_name_of_a_state():
-    """In upper case, whatever the service writes."""
+    """The name is in upper case, however the service writes it."""
     assert [state_name(each) for each in ("active", CacheState.FAILED, None, "")] == [
         "ACTIVE",
         "FAILED",
@@ -200,7 +200,7 @@ def targets(sender):
 
 
 async def test_a_refresh_is_not_taken_for_the_one_before(clock):
-    """The old record stays for a while after the trigger, with its end state; it counts for nothing."""
+    """The previous record, with its final state, stays for a while after the trigger. It is ignored."""
     old = CacheStatus(last_full_refresh_cache_execution=run("old", CacheState.COMPLETED))
     new = CacheStatus(last_full_refresh_cache_execution=run("new", CacheState.COMPLETED))
     busy = CacheStatus(last_full_refresh_cache_execution=run("new", CacheState.RUNNING))
@@ -217,7 +217,7 @@ async def test_a_refresh_is_not_taken_for_the_one_before(clock):
 
 
 async def test_the_two_runs_of_a_cache_are_apart(clock):
-    """The end of a full refresh is none of the incremental update's."""
+    """The end of a full refresh does not end the wait for an incremental update."""
     full = run("f", CacheState.COMPLETED)
     before = CacheStatus(last_full_refresh_cache_execution=full)
     busy = CacheStatus(None, None, None, None, None, run("i", CacheState.RUNNING), full)
@@ -235,7 +235,7 @@ async def test_the_two_runs_of_a_cache_are_apart(clock):
 
 @pytest.mark.parametrize("kind", CacheRun)
 async def test_a_run_of_a_cache_that_fails(clock, kind):
-    """Waited for without its trigger: the record that is there counts."""
+    """A wait without a trigger reads the current record."""
     gone = run("r", CacheState.FAILED, error={"message": "source is gone"})
     status = CacheStatus(last_full_refresh_cache_execution=gone, last_incremental_cache_execution=gone)
     with pytest.raises(WorkFailedError, match="source is gone") as raised:
@@ -244,7 +244,7 @@ async def test_a_run_of_a_cache_that_fails(clock, kind):
 
 
 async def test_a_run_that_counts_rows_does_not_stall(clock):
-    """Progress, seen in its counters, puts the stall off; each change is reported."""
+    """Growing counters are progress, so the run is not stalled; each change is reported."""
     steps = [
         CacheStatus(
             last_full_refresh_cache_execution=run(
@@ -263,7 +263,7 @@ async def test_a_run_that_counts_rows_does_not_stall(clock):
 
 
 async def test_exports_from_the_trigger_to_their_files(clock):
-    """Begin and wait; what comes back has the files."""
+    """The export is started and polled, and the result has the files."""
     steps = [
         ExportJobResponse("e", ExportStatus.PENDING),
         ExportJobResponse("e", ExportStatus.SUCCEEDED, files=[ExportFile("a.csv")]),
@@ -287,7 +287,7 @@ async def test_exports_from_the_trigger_to_their_files(clock):
 
 
 async def test_an_export_without_an_id(clock):
-    """It was accepted, so the answer is what is wrong; nothing can be polled."""
+    """The export was accepted, so the answer is invalid: there is no id to poll."""
     sender = RecordingSender(ExportJobCreated(), ExportJobCreated())
     with pytest.raises(DecodeError, match="List the exports"):
         await Exports(sender).run_query("p", "q", ExportRequest())
@@ -297,7 +297,7 @@ async def test_an_export_without_an_id(clock):
 
 
 async def test_an_export_that_fails(clock):
-    """An empty source, for one, produces no files."""
+    """An export of an empty source, for example, produces no files."""
     job = ExportJobResponse("e", ExportStatus.FAILED, error="produced no files")
     with pytest.raises(WorkFailedError, match="produced no files") as raised:
         await Exports(RecordingSender(job)).wait("p", "e")
@@ -311,7 +311,7 @@ def refresh(status, day):
 
 @pytest.mark.parametrize("day", [1, None])
 async def test_a_materialized_query(clock, day):
-    """It shows its last end state until the refresh has begun, and COMPLETED if it never was refreshed."""
+    """The status shows the last final state until the refresh begins, and COMPLETED if there was no refresh yet."""
     before = refresh(MaterializedQueryState.COMPLETED, day)
     busy = refresh(MaterializedQueryState.RUNNING, 2)
     done = refresh(MaterializedQueryState.COMPLETED, 2)
@@ -327,7 +327,7 @@ async def test_a_materialized_query(clock, day):
 
 
 async def test_the_refresh_that_is_there_is_waited_for(clock):
-    """Without `after` its end counts at once; with it the next one's does."""
+    """Without `after` the end of the current refresh counts; with it, the end of the next one."""
     done = refresh(MaterializedQueryState.COMPLETED, 1)
     later = refresh(MaterializedQueryState.CANCELED, 2)
     queries = MaterializedQueries(RecordingSender(done, done, later))
@@ -344,7 +344,7 @@ async def test_the_refresh_that_is_there_is_waited_for(clock):
 
 
 async def test_a_metadata_refresh(clock):
-    """Its state does not say of which refresh it is: an old one is not taken for the end at once."""
+    """A state does not say which refresh it belongs to, so a final state does not end the wait at once."""
     states = [RefreshStatus.COMPLETED, RefreshStatus.NOT_ACTIVE, RefreshStatus.ACTIVE, RefreshStatus.COMPLETED]
     answers = [MetadataRefreshJobStatusResult(state) for state in states]
     sender = RecordingSender({}, *answers)
@@ -359,7 +359,7 @@ async def test_a_metadata_refresh(clock):
 
 
 async def test_a_metadata_refresh_without_a_catalog(clock):
-    """There is nothing to poll, so nothing is sent."""
+    """Without a catalog there is nothing to poll, so nothing is sent."""
     sender = RecordingSender()
     with pytest.raises(ConfigurationError, match=r"metadata\.run_refresh: catalog_id is missing"):
         await Metadata(sender).run_refresh("p", MetadataRefreshMetadataRequest())
@@ -367,7 +367,7 @@ async def test_a_metadata_refresh_without_a_catalog(clock):
 
 
 async def test_a_metadata_refresh_that_is_stuck(clock):
-    """It was seen running, so it is this one."""
+    """The refresh was seen running, so its failure counts at once."""
     states = [RefreshStatus.ACTIVE, RefreshStatus.STUCK]
     sender = RecordingSender(*map(MetadataRefreshJobStatusResult, states))
     with pytest.raises(WorkFailedError) as raised:

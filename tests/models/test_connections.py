@@ -36,7 +36,7 @@ QUERY = "code=4%2FP7q%2B7&state=a+b&empty=&x=1&x=2&=&flag"
     ],
 )
 def test_the_query_is_kept_byte_for_byte(redirect):
-    """Whatever form the framework hands out, the raw query is taken out of it unchanged."""
+    """The raw query is kept unchanged, in whatever form the framework provides it."""
     assert Oauth2Callback.from_redirect(redirect).query_parameters == QUERY
 
 
@@ -50,7 +50,7 @@ def test_any_query_comes_through(query):
 
 
 def test_code_and_state_are_decoded():
-    """They read as the provider meant them, while the query stays as it came."""
+    """`code` and `state` are decoded, and the query stays unchanged."""
     callback = Oauth2Callback.from_redirect(QUERY)
 
     assert (callback.code, callback.state, Oauth2Callback("a=b").code) == ("4/P7q+7", "a b", None)
@@ -75,21 +75,21 @@ def test_code_and_state_are_decoded():
     ],
 )
 def test_what_is_no_redirect_is_refused(redirect):
-    """Empty, oversize, malformed: a typed error before anything is sent, that quotes nothing."""
+    """Empty, large and malformed redirects raise a typed error that quotes nothing; nothing is sent."""
     with pytest.raises(InvalidRedirect, match="Nothing was sent") as raised:
         Oauth2Callback.from_redirect(redirect)
     assert raised.value.__context__ is None
 
 
 def test_the_size_limit_can_be_set():
-    """A limit of one's own is kept."""
+    """`max_bytes` replaces the default limit."""
     with pytest.raises(InvalidRedirect):
         Oauth2Callback.from_redirect("code=12345", max_bytes=5)
     assert Oauth2Callback.from_redirect("code=" + "1" * 70000, max_bytes=100_000).code == "1" * 70000
 
 
 def test_a_refusal_is_an_answer_with_a_type():
-    """`error=…` raises AuthorizationDenied with what the provider said."""
+    """`error=…` raises AuthorizationDenied with the provider's error and description."""
     redirect = "/cb?error=access_denied&error_description=The+user+said+no&error_uri=https%3A%2F%2Fe.example&state=s"
     with pytest.raises(AuthorizationDenied) as raised:
         Oauth2Callback.from_redirect(redirect)
@@ -103,7 +103,7 @@ def test_a_refusal_is_an_answer_with_a_type():
 
 
 def test_a_refusal_can_be_forwarded():
-    """Peaka may be told of it too."""
+    """With `forward_errors` a callback is made, to report the error to Peaka."""
     callback = Oauth2Callback.from_redirect("?error=access_denied&state=s", forward_errors=True)
 
     assert callback.query_parameters == "error=access_denied&state=s"
@@ -111,7 +111,7 @@ def test_a_refusal_can_be_forwarded():
 
 @pytest.mark.parametrize("query", ["", None, 5, b"code=1"])
 def test_a_callback_wants_a_query(query):
-    """A callback made by hand is checked when it is made."""
+    """A callback that is made without a redirect is checked too."""
     with pytest.raises(ConfigurationError):
         Oauth2Callback(query_parameters=query)
 
@@ -129,7 +129,7 @@ def test_reprs_show_no_secret():
 
 
 def test_a_denial_hides_the_rest_of_the_query():
-    """The traceback of a refusal shows no state."""
+    """The traceback of a refusal does not show the state."""
     try:
         Oauth2Callback.from_redirect("error=access_denied&state=s3cret")
     except AuthorizationDenied as denied:

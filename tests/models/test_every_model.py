@@ -1,4 +1,4 @@
-"""What holds for each model: it comes out of JSON as it went in, and bends only where the service does."""
+"""Properties of every model: JSON can be read back, and only differences that the service has are tolerated."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from peaka_async._codec.objects import json_name
 
 MODELS = {name: kind for name in models.__all__ if attrs.has(kind := getattr(models, name))}
 
-# Not read from JSON: made of a redirect, a text, an event or rows.
+# These are not read from JSON, but made from a redirect, a text, an event or rows.
 NOT_DECODED = {"ChatEvent", "ConnectionStrings", "Record"}
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=20)
@@ -46,7 +46,7 @@ def members_of(hint):
 
 
 def values(hint):
-    """What the type allows; of a union with an enum a value that it does not know, too."""
+    """Generate values of a type; for a union with an enum, unknown values too."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint in SIMPLE or origin is typing.Annotated:
         return SIMPLE[arguments[0] if arguments else hint]
@@ -63,7 +63,7 @@ def named(kind):
 
 def union(members):
     has_enum = any(isinstance(each, type) and issubclass(each, enum.Enum) for each in members)
-    # A mapping may look like any model, and which of several models it is nobody can tell.
+    # A mapping may look like any model, and a value may fit several models.
     members = [each for each in members if not attrs.has(each)] if len(members) > MODEL_OR_NONE else members
     known = {type(None): st.none(), **({str: TEXT.map(lambda text: f"?{text}")} if has_enum else {})}
     return st.one_of(*(known[each] if each in known else values(each) for each in members))
@@ -88,7 +88,7 @@ def decoded(kind, value):
 
 @pytest.mark.parametrize("name", sorted(MODELS.keys() - NOT_DECODED))
 def test_what_was_sent_is_read(name):
-    """Encoding and decoding is the identity."""
+    """Decoding an encoded model gives an equal model."""
 
     @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
     @given(instances(MODELS[name]))
@@ -99,7 +99,7 @@ def test_what_was_sent_is_read(name):
 
 
 def required(kind):
-    """The members that must be there, with a value for each."""
+    """The required members, each with a value."""
     hints = typing.get_type_hints(kind)
     needed = [field for field in attrs.fields(kind) if field.default is attrs.NOTHING]
     return {json_name(field): [] if typing.get_origin(hints[field.name]) is list else "x" for field in needed}
@@ -107,7 +107,7 @@ def required(kind):
 
 @pytest.mark.parametrize("name", sorted(name for name, kind in MODELS.items() if not required(kind)))
 def test_nulls_and_unknown_fields_are_no_error(name):
-    """A service that adds a field, or has none to give, breaks nothing."""
+    """The service may add fields, and may send null for a field."""
     kind = MODELS[name]
     nulls = {json_name(field): None for field in attrs.fields(kind)}
 
@@ -124,7 +124,7 @@ def fields_with_enums():
 
 @pytest.mark.parametrize(("name", "field"), [*fields_with_enums()])
 def test_unknown_enum_values_are_kept(name, field):
-    """A value that is new to the code is there as the service wrote it."""
+    """An unknown value stays as the service sent it."""
     kind = MODELS[name]
 
     assert getattr(decoded(kind, {json_name(getattr(attrs.fields(kind), field)): "Brand-new"}), field) == "Brand-new"
@@ -147,7 +147,7 @@ def fields_with_a_type():
 
 @pytest.mark.parametrize(("name", "field", "wrong"), [*fields_with_a_type()])
 def test_wrong_types_say_where(name, field, wrong):
-    """A text is no boolean, a number is no text, a list is no object: the error names the place, not the value."""
+    """A value of the wrong type raises an error that names the place, but does not show the value."""
     kind = MODELS[name]
     place = json_name(getattr(attrs.fields(kind), field))
 
@@ -159,7 +159,7 @@ def test_wrong_types_say_where(name, field, wrong):
 @pytest.mark.parametrize("name", sorted(MODELS.keys() - NOT_DECODED))
 @pytest.mark.parametrize("value", [[1], "text", 5, True])
 def test_only_an_object_is_a_model(name, value):
-    """Nothing else is read as an empty one."""
+    """Other values are not read as an empty model."""
     with pytest.raises(Mismatch) as raised:
         decoded(MODELS[name], value)
     assert raised.value.path == "$"

@@ -1,4 +1,4 @@
-"""Rows of a result: what their cells mean, and what they were."""
+"""Rows of a result: their typed values and their raw cells."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CELLS = [
     ("date", "2024-01-15", date(2024, 1, 15)),
     ("time(3)", "10:11:12.345", time(10, 11, 12, 345000)),
     ("time(3) with time zone", "10:11:12.345+02:00", time(10, 11, 12, 345000, EAST)),
-    ("timestamp(3)", "2024-01-15 10:11:12.345", datetime(2024, 1, 15, 10, 11, 12, 345000)),  # noqa: DTZ001 - none is meant
+    ("timestamp(3)", "2024-01-15 10:11:12.345", datetime(2024, 1, 15, 10, 11, 12, 345000)),  # noqa: DTZ001 - the type has no time zone
     ("timestamp(9)", "2024-01-15 10:11:12.123456789", datetime(2024, 1, 15, 10, 11, 12, 123456)),  # noqa: DTZ001
     ("timestamp(3) with time zone", "2024-01-15 10:11:12.345 UTC", datetime(2024, 1, 15, 10, 11, 12, 345000, UTC)),
     (
@@ -73,7 +73,7 @@ KEPT = [
 
 
 def result_of(*rows):
-    """A result in the format CELL_TYPED, as it comes from the service."""
+    """Make a result in the format CELL_TYPED, as the service sends it."""
     data = [
         [
             {"name": name, "displayName": name, "dataType": kind, "order": order, "value": value}
@@ -92,7 +92,7 @@ def only_value(kind, text):
 
 @pytest.mark.parametrize(("kind", "text", "value"), CELLS)
 def test_a_cell_has_its_columns_type(kind, text, value):
-    """By the type that Trino names; every cell comes as a text."""
+    """Every cell arrives as text, and is converted to the Trino type of its column."""
     got = only_value(kind, text)
 
     assert type(got) is type(value)
@@ -101,29 +101,29 @@ def test_a_cell_has_its_columns_type(kind, text, value):
 
 @pytest.mark.parametrize(("kind", "text"), KEPT)
 def test_what_is_none_of_its_type_stays_the_text(kind, text):
-    """A cell is never lost, and never makes a result fail."""
+    """An invalid cell is not lost, and does not make the result fail."""
     assert only_value(kind, text) == text
 
 
 @given(st.sampled_from([kind for kind, _ in KEPT if kind] + [kind for kind, *_ in CELLS]), st.text(max_size=30))
 def test_no_text_is_an_error(kind, text):
-    """Whatever the service sends."""
+    """No text makes the conversion fail."""
     only_value(kind, text)
 
 
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_whole_numbers_are_exact(number):
-    """Beyond 2**53 too."""
+    """This holds above 2**53 too."""
     assert only_value("bigint", str(number)) == number
 
 
 def test_null_is_none():
-    """In every type."""
+    """NULL is None for every type."""
     assert [only_value(kind, None) for kind, *_ in CELLS] == [None] * len(CELLS)
 
 
 def test_two_columns_of_one_name_survive():
-    """A join gives such; neither hides the other."""
+    """A join can return two columns of the same name; neither hides the other."""
     (record,) = result_of([("id", "bigint", "1"), ("id", "bigint", "2"), ("id_2", "varchar", "x")])
 
     assert list(record) == [1, 2, "x"]
@@ -134,7 +134,7 @@ def test_two_columns_of_one_name_survive():
 
 
 def test_the_raw_cells_are_there():
-    """As the service sent them, beside what they mean."""
+    """A record has the cells as the service sent them, beside the typed values."""
     result = result_of([("n", "bigint", "5")])
     (record,) = result.records
 
@@ -154,7 +154,7 @@ def test_without_rows_there_are_names_and_no_types():
     ("data", "values"), [([{"a": "1", "b": None}], ("1", None)), ([["1", None]], ("1", None)), (None, None)]
 )
 def test_the_other_formats(data, values):
-    """SIMPLE and COMPACT carry no types: the texts stay."""
+    """SIMPLE and COMPACT have no types, so values stay text."""
     body = {"columns": [{"columnName": "a"}, {"columnName": "b"}], "data": data}
     result = decode(json.dumps(body).encode(), QueryResult)
 
@@ -164,7 +164,7 @@ def test_the_other_formats(data, values):
 
 
 def test_a_record_is_a_value():
-    """What it means decides; names are shared between rows."""
+    """Records with equal values are equal; rows share their names."""
     one, two = result_of([("a", "bigint", "1")], [("a", "bigint", "01")])
 
     assert one == two == Record(("a",), (1,), ("1",))
@@ -192,7 +192,7 @@ ROWS = result_of(
 
 
 def test_pandas():
-    """Columns have the types that hold NULL."""
+    """Columns have types that can hold NULL."""
     frame = ROWS.to_pandas()
 
     assert frame.dtypes.astype(str).to_dict() == {
@@ -219,7 +219,7 @@ def test_arrow():
 
 
 def test_empty_frames():
-    """Without rows there are the columns."""
+    """A result without rows still has its columns."""
     empty = decode(b'{"columns":[{"columnName":"a"}],"data":[]}', QueryResult)
 
     assert list(empty.to_pandas().columns) == ["a"]
@@ -240,7 +240,7 @@ for make in (QueryResult().to_pandas, QueryResult().to_arrow):
 
 
 def test_without_the_extras_it_is_said():
-    """With the command that installs them."""
+    """The error names the command that installs the missing package."""
     done = subprocess.run([sys.executable, "-c", WITHOUT], check=True, capture_output=True, text=True)  # noqa: S603
 
     assert "peaka-async[pandas]" in done.stdout
