@@ -1,4 +1,4 @@
-"""What the client's arguments and the environment say; what cannot work is refused before anything is sent."""
+"""The client's arguments and environment variables. Invalid ones are refused before anything is sent."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _METHODS = "GET, HEAD, POST, PUT or DELETE"
 
 @attrs.frozen
 class Address:
-    """Where the API is: `https://host:port` and the path prefix."""
+    """The API's address: `https://host:port` and the path prefix."""
 
     origin: str
     prefix: str
@@ -39,9 +39,9 @@ class Address:
 
 
 def address(zone: object, base_url: object, *, allow_http: bool) -> Address:
-    """The API's address: as given, or as the environment says, or that of the zone `us`."""
+    """The API's address from the arguments, else from the environment, else that of the zone `us`."""
     if zone is not None and base_url is not None:
-        raise _invalid("zone and base_url exclude each other")
+        raise _invalid("zone and base_url cannot be used together: pass one of them")
     named = "base_url"
     if zone is None and base_url is None:
         environment = ((name, os.environ.get(name)) for name in ("PEAKA_BASE_URL", "PARTNER_API_BASE_URL"))
@@ -75,17 +75,17 @@ def _parsed(named: str, base_url: object, *, allow_http: bool) -> Address:
 
 
 def credential(api_key: KeySource | None) -> KeySource:
-    """The key, or the callable that returns one; the environment's if it is missing."""
+    """The key, or the callable that returns one; the key from the environment if it is missing."""
     if api_key is None:
         api_key = os.environ.get("PEAKA_API_KEY")
         if not api_key:
-            msg = "The API key is missing: give PeakaClient an api_key, or set PEAKA_API_KEY."
+            msg = "The API key is missing: pass api_key to PeakaClient, or set PEAKA_API_KEY."
             raise ConfigurationError(msg)
     return api_key if callable(api_key) else checked_key(api_key)
 
 
 def project(project_id: object) -> str | None:
-    """The project's id, or the environment's; None if both are missing."""
+    """The project's id; the id from the environment if it is missing; None if both are missing."""
     if project_id is None:
         return os.environ.get("PEAKA_PROJECT_ID") or None
     if isinstance(project_id, str) and project_id.strip():
@@ -103,25 +103,25 @@ def policy(retry: object) -> RetryPolicy:
 
 
 def check_count(name: str, value: object) -> None:
-    """Refuse what is no whole number above 0."""
+    """Refuse a value that is not a whole number above 0."""
     if type(value) is not int or value < 1:
         raise _invalid(f"{name} must be a whole number, 1 or more")
 
 
 def check_flag(name: str, value: object) -> None:
-    """Refuse what is neither True nor False: a text such as "no" would count as True."""
+    """Refuse a value that is not True or False: a text such as "no" would count as True."""
     if not isinstance(value, bool):
         raise _invalid(f"{name} must be True or False")
 
 
 def check_tls(ssl: object) -> None:
-    """Refuse what is no TLS context."""
+    """Refuse a value that is not a TLS context."""
     if ssl is not None and not isinstance(ssl, ssl_module.SSLContext):
         raise _invalid("ssl must be an ssl.SSLContext")
 
 
 def checked_method(method: object, path: object) -> str:
-    """The method in upper case; what would turn the request into another one is refused."""
+    """Return the method in upper case. Refuse a method or path that would turn the request into another one."""
     name = method.upper() if isinstance(method, str) else ""
     if not _METHOD.fullmatch(name):
         problem = f"method must be an HTTP method: {_METHODS}"

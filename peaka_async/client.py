@@ -75,15 +75,15 @@ class PeakaClient(Groups):
             attempt, for short-lived tokens. Defaults to the environment variable PEAKA_API_KEY.
         zone: the region of the data, `us` (the default) or `eu`.
         base_url: the API's address with its path prefix, instead of a zone. If both are missing, the environment
-            variables PEAKA_BASE_URL, PARTNER_API_BASE_URL and PEAKA_ZONE are used, the first that is set.
+            variables PEAKA_BASE_URL, PARTNER_API_BASE_URL and PEAKA_ZONE are read; the first that is set is used.
         timeout: limits in seconds: `Timeouts`, or one number for the whole call and for each attempt.
         retry: which failures are retried, and how.
         max_response_bytes: the largest answer that is read into memory.
         max_connections: how many connections may be open at one time, for each event loop.
         ssl: a TLS context, for a private CA or a client certificate.
-        headers: sent with each request to the API, for a gateway before it, and to no other host. They cannot replace
-            what the client itself sets, such as Authorization.
-        project_id: what the property `project_id` returns. Defaults to the environment variable PEAKA_PROJECT_ID.
+        headers: headers to send with each request to the API (not to other hosts), for a gateway in front of it. They
+            cannot replace headers that the client sets, such as Authorization.
+        project_id: the value of the property `project_id`. Defaults to the environment variable PEAKA_PROJECT_ID.
         proxy: the URL of an HTTP proxy.
         trust_env: read the proxy from the environment (HTTPS_PROXY and others).
         allow_http: allow plain http:// to other hosts than this machine. The key is then sent unencrypted.
@@ -161,14 +161,14 @@ class PeakaClient(Groups):
 
     @property
     def project_id(self) -> str:
-        """The project that the client was made for, for calls such as `peaka.connections.list(peaka.project_id)`.
+        """The client's project, for calls such as `peaka.connections.list(peaka.project_id)`.
 
         Raises:
-            ConfigurationError: neither `project_id` nor PEAKA_PROJECT_ID was given.
+            ConfigurationError: neither `project_id` nor PEAKA_PROJECT_ID is set.
         """
         project_id = self._transport.settings.project_id
         if project_id is None:
-            msg = "The project id is missing: give PeakaClient a project_id, or set PEAKA_PROJECT_ID."
+            msg = "The project id is missing: pass project_id to PeakaClient, or set PEAKA_PROJECT_ID."
             raise ConfigurationError(msg)
         return project_id
 
@@ -246,12 +246,12 @@ class PeakaClient(Groups):
         retry: RetryPolicy | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> PeakaClient:
-        """Return a client with other options that uses the same connections; closing it closes nothing.
+        """Return a view of this client with other options. It shares the connections; closing it has no effect.
 
         Args:
-            timeout: instead of this client's.
-            retry: instead of this client's.
-            headers: sent beside this client's, and instead of those with the same name.
+            timeout: replaces this client's limits.
+            retry: replaces this client's retry policy.
+            headers: sent in addition to this client's headers; a header of the same name is replaced.
 
         Raises:
             ConfigurationError: an argument is invalid.

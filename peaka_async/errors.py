@@ -75,8 +75,8 @@ __all__ = [
 _RATE_LIMITED = 429
 
 _LOOK_FIRST = (
-    "Whether it took effect is not known: such an answer can come after the work was done. It was not sent again, "
-    "since a second send could do harm: look first whether it took effect (list or get what the call makes)."
+    "It may have taken effect: such an answer can come after the work was done. It was not sent again, because that "
+    "could do harm. Before you call again, check whether it took effect (list or get what the call makes)."
 )
 
 
@@ -131,20 +131,21 @@ def _last_request_id(attempts: tuple[Attempt, ...]) -> str | None:
 class PeakaError(Exception):
     """The base class of all errors of this package.
 
-    After an error that stops work which must not be done twice, ask these two, not the class of the error:
+    If a call that must not be done twice fails, check these two attributes instead of the class of the error:
 
     - `nothing_sent`: the server cannot have acted. It is safe to call again.
-    - `outcome_unknown`: the server may have acted, and a second call could do harm. Look first (list or get what the
-      call makes).
+    - `outcome_unknown`: the server may have acted, and a second call could do harm. Before you call again, list or get
+      what the call makes.
 
-    If both are false the server's answer is the outcome: an error status did nothing, a `DecodeError` did its work.
+    If both are false, the outcome is known: after an error status the service did nothing, after a `DecodeError` it did
+    the work.
 
     Attributes:
         operation: the operation, such as `connections.oauth2_callback`; None outside of a call.
         attempts: one `Attempt` for each request that was sent or could not be.
-        outcome_unknown: whether nobody knows if the operation took effect, and repeating it could do harm. True for an
-            operation that is sent once and that may have been sent without an answer, or was answered 408, 425 or 5xx:
-            a gateway can answer those after the work was done.
+        outcome_unknown: whether the operation may have taken effect, and repeating it could do harm. It is true if an
+            operation that is sent once got no answer and may have been sent, or was answered with 408, 425 or 5xx: a
+            gateway can send these answers after the work was done.
     """
 
     outcome_unknown: bool = False
@@ -156,17 +157,17 @@ class PeakaError(Exception):
 
     @property
     def nothing_sent(self) -> bool:
-        """Whether it is sure that nothing of the request left, apart from attempts that were turned away with 429."""
+        """Whether no attempt of the request was sent, except attempts that were refused with HTTP 429."""
         return self._is_unsent and _all_unsent(self.attempts)
 
     @property
     def request_id(self) -> str | None:
-        """The id of the last request that an answer gave one, for a support case."""
+        """The id from the last answer that had one, to give to Peaka's support; None if missing."""
         return _last_request_id(self.attempts)
 
     @property
     def _is_unsent(self) -> bool:
-        """Whether the failure itself came before anything was sent."""
+        """Whether the failure happened before anything was sent."""
         return False
 
     def __str__(self) -> str:
@@ -216,8 +217,8 @@ class ConnectError(TransportError):
     """No connection could be made. Nothing was sent.
 
     Attributes:
-        problem: what failed: `name` (it does not resolve), `tls` (the certificate is not trusted, or the two ends do
-            not agree on TLS), `closed` (the client is) or `connection` (refused, reset, unreachable, a proxy).
+        problem: what failed: `name` (it does not resolve), `tls` (the certificate is not trusted, or the TLS handshake
+            failed), `closed` (the client is closed) or `connection` (refused, reset, unreachable, or the proxy failed).
     """
 
     def __init__(
@@ -336,7 +337,7 @@ class APIError(PeakaError):
 
     @property
     def redacted_body(self) -> bytes:
-        """The beginning of the body, with what was sent in confidence replaced by `[redacted]`."""
+        """The beginning of the body, with the secrets that the call sent replaced by `[redacted]`."""
         return self._redacted_body
 
     def __str__(self) -> str:
@@ -510,11 +511,11 @@ class Replayed(OAuth2Error):
 
 @attrs.frozen(kw_only=True)
 class CancelledCall:
-    """What is known of a call that was cancelled; `cancelled_call` reads it off the `CancelledError`.
+    """A call that was cancelled; `cancelled_call` gets it from the `CancelledError`.
 
     Attributes:
-        operation: the operation's id, such as `connections.oauth2_callback`.
-        attempts: the ledger, one `Attempt` for each request that was made or tried.
+        operation: the operation, such as `connections.oauth2_callback`.
+        attempts: one `Attempt` for each request that was sent or could not be.
         outcome_unknown: whether the server may have acted, and a second call could do harm.
     """
 
@@ -524,12 +525,12 @@ class CancelledCall:
 
     @property
     def nothing_sent(self) -> bool:
-        """Whether it is sure that nothing of the request left, apart from attempts that were turned away with 429."""
+        """Whether no attempt of the request was sent, except attempts that were refused with HTTP 429."""
         return _all_unsent(self.attempts)
 
     @property
     def request_id(self) -> str | None:
-        """The id of the last request that an answer gave one, for a support case."""
+        """The id from the last answer that had one, to give to Peaka's support; None if missing."""
         return _last_request_id(self.attempts)
 
 
@@ -537,12 +538,12 @@ _CANCELLED_CALL = "_peaka_async_call"
 
 
 def note_cancelled(error: BaseException, call: CancelledCall) -> None:
-    """Leave on a cancellation what is known of the call that it ended."""
+    """Attach to a cancellation the call that it ended."""
     vars(error)[_CANCELLED_CALL] = call
 
 
 def cancelled_call(error: BaseException) -> CancelledCall | None:
-    """What is known of the call that a cancellation, or a `TimeoutError` of `asyncio.timeout`, has ended.
+    """Return the call that a cancellation, or a `TimeoutError` of `asyncio.timeout`, has ended.
 
     ```python
     try:

@@ -40,7 +40,7 @@ WRONG = [
     ({"max_response_bytes": 1.5}, "max_response_bytes must be a whole number"),
     ({"zone": "mars"}, "zone .* must be one of us, eu"),
     ({"zone": 5}, "zone .* must be one of us, eu"),
-    ({"zone": "eu", "base_url": EU}, "exclude each other"),
+    ({"zone": "eu", "base_url": EU}, "cannot be used together"),
     ({"base_url": b"https://a.example"}, "base_url must be an http:// or https:// URL"),
     ({"base_url": "https://[::1"}, "base_url must be an http:// or https:// URL"),
     ({"base_url": "https://a.example:x"}, "base_url must be an http:// or https:// URL"),

@@ -312,7 +312,7 @@ def _answer(reply: Reply, message: Message) -> Answer:
 
 def _outcome_unknown(cause: TransportError) -> OutcomeUnknownError:
     msg = (
-        f"{cause.args[0]} Whether it took effect is not known. It was not sent again, since a second send could do "
-        "harm: look first whether it took effect (list or get what the call makes)."
+        f"{cause.args[0]} It may have taken effect. It was not sent again, because that could do harm. "
+        "Before you call again, check whether it took effect (list or get what the call makes)."
     )
     return OutcomeUnknownError(msg, progress=cause.progress)

@@ -92,7 +92,7 @@ async def test_an_answer_that_can_follow_the_work(server, peaka, call, status):
     error = await failure_of(call(peaka))
 
     assert (error.status, known(error), error.request_id) == (status, (False, call is once), "r1")
-    assert ("look first whether it took effect" in str(error)) == (call is once)
+    assert ("check whether it took effect" in str(error)) == (call is once)
     twin = pickle.loads(pickle.dumps(error))  # noqa: S301
     assert (known(twin), str(twin), twin.request_id) == (known(error), str(error), "r1")
 
@@ -237,5 +237,5 @@ async def test_a_gateways_page(server, peaka):
     error = await failure_of(once(peaka.with_options(retry=SWIFT)))
 
     assert str(error).startswith(
-        "connections.oauth2_callback: HTTP 502: an HTML page titled '502 Bad Gateway'. Whether"
+        "connections.oauth2_callback: HTTP 502: an HTML page titled '502 Bad Gateway'. It may have"
     )
