@@ -268,10 +268,16 @@ class PeakaClient(Groups):
         view._begin(Transport(settings, self._transport.shared))
         return view
 
-    async def aclose(self) -> None:
-        """Close the connections. Calls in flight fail; the client cannot be used again. Closing it twice is fine."""
+    async def aclose(self, *, drain: float = 0.0) -> None:
+        """Close the connections. The client takes no more calls; closing it twice is fine.
+
+        Args:
+            drain: how many seconds calls in flight may take to end. The rest end with a TransportError, whose
+                `progress` says whether the request was sent; a call that may not be repeated and was sent ends with
+                an OutcomeUnknownError.
+        """
         if self._made_at is not None:
-            await self._transport.shared.pools.aclose()
+            await self._transport.shared.pools.aclose(drain)
 
     async def __aenter__(self) -> Self:
         return self

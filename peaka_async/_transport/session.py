@@ -37,6 +37,9 @@ _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: |\r\n)")
 _BODILESS: Final = frozenset({204, 304})
 _SWITCHING, _LEAST_FINAL = 101, 200
 
+# aiohttp writes a body of bytes at once, and warns of large ones.
+_LARGE_BYTES: Final = 262_144
+
 # ── What is used of aiohttp beyond its documented interface ──────────────────────────────────────────────────────────
 
 
@@ -88,20 +91,19 @@ def _is_own(function: object) -> bool:
 class _Sending:
     """What a task is about to send."""
 
-    __slots__ = ("content", "is_head", "is_shared", "wire")
+    __slots__ = ("is_head", "is_shared", "pieces", "wire")
 
     def __init__(self, message: Message, wire: Wire, *, is_shared: bool) -> None:
         self.wire = wire
         self.is_shared = is_shared
         """Whether the application, too, sends requests on the connection."""
         self.is_head = message.is_head
-        body = message.body
-        self.content = _Pieces(body) if isinstance(body, Content) else None
+        self.pieces = _pieces(message.body)
 
     @property
     def is_taken(self) -> bool:
         """Whether aiohttp has taken the whole body."""
-        return self.content is None or self.content.is_taken
+        return self.pieces is None or self.pieces.is_taken
 
 
 @final
@@ -110,14 +112,26 @@ class _Pieces:
 
     __slots__ = ("_content", "is_taken")
 
-    def __init__(self, content: Content) -> None:
+    def __init__(self, content: AsyncIterator[bytes]) -> None:
         self._content = content
         self.is_taken = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for piece in self._content.chunks():
+        async for piece in self._content:
             yield piece
         self.is_taken = True
+
+
+def _pieces(body: bytes | Content | None) -> _Pieces | None:
+    """A body in pieces; None if aiohttp writes it at once."""
+    if isinstance(body, Content):
+        return _Pieces(body.chunks())
+    return None if body is None or len(body) <= _LARGE_BYTES else _Pieces(_sliced(body))
+
+
+async def _sliced(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), _LARGE_BYTES):
+        yield body[start : start + _LARGE_BYTES]
 
 
 # By task and not by context, which tasks can share: one task sends one request at a time.
@@ -491,12 +505,13 @@ class SessionLane:
                 headers["Content-Length"] = str(body.size)
         elif body is not None:
             headers["Content-Type"] = "application/json"
+            headers["Content-Length"] = str(len(body))
         url = URL(message.target if message.elsewhere else self._settings.base + message.target, encoded=True)
         session = self._elsewhere if message.elsewhere else self._session
         return await session.request(
             message.method,
             url,
-            data=body if sending.content is None else sending.content,
+            data=body if sending.pieces is None else sending.pieces,
             headers=headers,
             skip_auto_headers=("Accept", "User-Agent"),
             allow_redirects=False,
