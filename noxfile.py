@@ -61,7 +61,7 @@ def style(session: nox.Session) -> None:
 
 @nox.session(python=THIS_PYTHON)
 def types(session: nox.Session) -> None:
-    """Check the types, and that all that is public has one."""
+    """Check the types, and that all public names have types."""
     session.install("-e", ".[emulator,speedups]", *group("types"))
     session.run("mypy")
     session.run("pyright")
@@ -81,7 +81,7 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(python=THIS_PYTHON)
 def mutation(session: nox.Session) -> None:
-    """Change the code in small ways, and see that a test notices: nox -s mutation -- [MODULE …]."""
+    """Change the code in small ways, and list the changes that no test notices: nox -s mutation -- [MODULE …]."""
     session.install("-e", ".[emulator,speedups]", *group("coverage"))
     session.run("python", "tools/mutation.py", *session.posargs)
 
@@ -123,7 +123,7 @@ def example_aiohttp(session: nox.Session) -> None:
 
 @nox.session(python=THIS_PYTHON)
 def example_fastapi(session: nox.Session) -> None:
-    """Serve the same on FastAPI."""
+    """Serve a web service on FastAPI whose customers connect their data: nox -s example_fastapi -- [--port N]."""
     _serve_example(session, "connect_fastapi")
 
 
@@ -134,14 +134,14 @@ def _serve_example(session: nox.Session, name: str) -> None:
 
 @nox.session(python=THIS_PYTHON)
 def browser(session: nox.Session) -> None:
-    """Click through the examples in a real Chromium, where there is one."""
+    """Click through the examples in a real Chromium, if it is installed."""
     session.install(".[emulator]", *group("browser"))
     session.run("pytest", *(session.posargs or ["-q"]), "tests/browser")
 
 
 @nox.session(python=THIS_PYTHON)
 def workers(session: nox.Session) -> None:
-    """Run the tests of task queues on real brokers."""
+    """Run the tests of the task queues with real brokers."""
     session.install(".[emulator,redis,web]", *group("workers"))
     session.run("pytest", *(session.posargs or ["-q"]), "tests/integrations")
 
@@ -159,7 +159,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(python=THIS_PYTHON)
 def package(session: nox.Session) -> None:
-    """Build the distributions, check what they hold, and import the wheel from an empty folder."""
+    """Build the distributions, check their contents, and import the wheel from an empty folder."""
     session.install("build")
     with tempfile.TemporaryDirectory() as folder:
         session.run("python", "-m", "build", "--outdir", folder, silent=True)

@@ -1,4 +1,4 @@
-"""What both examples share, and what is no business of the SDK: settings, the local Peaka, pages."""
+"""The parts of the examples that do not use the SDK: settings, the local Peaka, pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONNECTORS = {"hubspot": "HubSpot", "google_analytics": "Google Analytics"}
 
 @attrs.frozen
 class Settings:
-    """Where the service is, and its secrets."""
+    """The address of the service, and its secrets."""
 
     port: int
     redis_url: str | None
@@ -32,16 +32,16 @@ class Settings:
 
     @classmethod
     def read(cls, title: str, *, port: int) -> Settings:
-        """From the command line and the environment."""
+        """Read the settings from the command line and the environment."""
         parser = argparse.ArgumentParser(description=title)
-        parser.add_argument("--port", type=int, default=port, help="where the service listens (default: %(default)s)")
-        parser.add_argument("--redis", metavar="URL", help="keep pending flows on a Redis")
+        parser.add_argument("--port", type=int, default=port, help="the port to listen on (default: %(default)s)")
+        parser.add_argument("--redis", metavar="URL", help="keep pending flows in this Redis")
         given = parser.parse_args()
         return cls(given.port, given.redis, os.environ.get("SESSION_SECRET") or secrets.token_urlsafe())
 
 
 class Service:
-    """A product whose customers connect their data: who connected what, kept in memory."""
+    """A product whose customers connect their data. It keeps their connections in memory."""
 
     def __init__(self, settings: Settings, peaka: PeakaClient, project_id: str, store: FlowStore) -> None:
         self.settings = settings
@@ -50,11 +50,11 @@ class Service:
         self.connections: dict[str, dict[str, Connection]] = {}
 
     async def _store(self, flow: PendingFlow, connection: Connection) -> None:
-        # The flow remembers who began it. It may be told twice, so it is stored by its id.
+        # The flow knows the user who started it. This can be called twice, so the connection is stored by its id.
         self.connections.setdefault(flow.remember["user"], {})[str(connection.id)] = connection
 
     def connect_request(self, connector: str, user: str) -> ConnectRequest | None:
-        """What a click on the button wants."""
+        """The connect request for a click on the button; None if there is no such connector."""
         if connector not in CONNECTORS:
             return None
         return ConnectRequest(
@@ -71,7 +71,7 @@ class Service:
         )
 
     def home(self, user: str | None) -> str:
-        """The page that people see."""
+        """The home page, for the signed-in user."""
         if user is None:
             return page("Sign in", SIGN_IN)
         mine = self.connections.get(user, {}).values()
@@ -89,7 +89,7 @@ class Service:
 
 @contextlib.asynccontextmanager
 async def service_of(settings: Settings) -> AsyncIterator[Service]:
-    """The service over Peaka, or over a local one where there is no PEAKA_API_KEY."""
+    """Make the service. It uses Peaka, or a local Peaka if PEAKA_API_KEY is missing."""
     async with contextlib.AsyncExitStack() as stack:
         environment: Mapping[str, str] = os.environ
         if "PEAKA_API_KEY" not in environment:
@@ -99,7 +99,7 @@ async def service_of(settings: Settings) -> AsyncIterator[Service]:
                 "PEAKA_BASE_URL": emulator.base_url,
                 "PEAKA_PROJECT_ID": emulator.project_id,
             }
-            print(f"A local Peaka stands in for the real one, at {emulator.base_url}")
+            print(f"Using a local Peaka at {emulator.base_url}")
         peaka = await stack.enter_async_context(
             PeakaClient(environment["PEAKA_API_KEY"], base_url=environment.get("PEAKA_BASE_URL"))
         )
@@ -112,12 +112,12 @@ async def service_of(settings: Settings) -> AsyncIterator[Service]:
             store = RedisStore(redis)
         service = Service(settings, peaka, environment["PEAKA_PROJECT_ID"], store)
         await stack.enter_async_context(service.flow)
-        print(f"Open {settings.origin} in a browser. Ctrl-C ends it.", flush=True)
+        print(f"Open {settings.origin} in a browser. Stop with Ctrl-C.", flush=True)
         yield service
 
 
 def is_cross_site(headers: Mapping[str, str]) -> bool:
-    """Whether a page of another site sent the request; every browser of today says so."""
+    """Whether a page of another site sent the request; all current browsers say so in a header."""
     return headers.get("Sec-Fetch-Site") not in {None, "same-origin", "none"}
 
 
@@ -136,7 +136,7 @@ input { font: inherit; padding: .55rem; margin-right: .5rem; border: 1px solid #
 
 
 def page(title: str, body: str) -> str:
-    """A page of the example."""
+    """Make a page of the example."""
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f"<style>{_STYLE}</style></head><body><main><h1>{html.escape(title)}</h1>{body}</main></body></html>"

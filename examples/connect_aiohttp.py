@@ -1,7 +1,7 @@
 """A web service on aiohttp whose customers connect their data, from a button to a working connection.
 
 `nox -s example_aiohttp` runs it against a local Peaka. With PEAKA_API_KEY, PEAKA_PROJECT_ID, OAUTH_CLIENT_ID and
-OAUTH_CLIENT_SECRET in the environment it runs against the real one.
+OAUTH_CLIENT_SECRET in the environment it runs against the live service.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def make_app(service: Service) -> web.Application:
     connect = ConnectWeb(flow=service.flow, user_ref=user_of, connect_request=request_of, secret=settings.secret)
     app.add_routes([*routes, *connect_routes(connect, prefix="/connect")])
     key = hashlib.sha256(settings.secret.encode()).digest()
-    # Behind https, also secure=True.
+    # If the service is behind https, pass secure=True too.
     set_up_sessions(app, EncryptedCookieStorage(key, cookie_name="session", samesite="Lax"))
     return app
 
@@ -58,7 +58,8 @@ async def home(request: web.Request) -> web.Response:
 @routes.post("/sign-in")
 async def sign_in(request: web.Request) -> web.Response:
     user = str((await request.post()).get("user", ""))
-    # A page elsewhere that signs a victim in as the attacker would have the victim connect data to the attacker's.
+    # Otherwise a page of an attacker could sign a victim in as the attacker, and the victim's data would be connected
+    # to the attacker's account.
     if not user or is_cross_site(request.headers):
         return web.Response(status=403)
     session = await new_session(request)

@@ -1,7 +1,7 @@
 """A web service on FastAPI whose customers connect their data, from a button to a working connection.
 
 `nox -s example_fastapi` runs it against a local Peaka. With PEAKA_API_KEY, PEAKA_PROJECT_ID, OAUTH_CLIENT_ID and
-OAUTH_CLIENT_SECRET in the environment it runs against the real one.
+OAUTH_CLIENT_SECRET in the environment it runs against the live service.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from peaka_async.oauth2.asgi import AsgiRequest, ConnectApp
 def make_app(service: Service) -> FastAPI:
     settings = service.settings
     app = FastAPI()
-    # Behind https, also https_only=True.
+    # If the service is behind https, pass https_only=True too.
     app.add_middleware(SessionMiddleware, secret_key=settings.secret, same_site="lax")
 
     # The connect flow: who the user is, what the button connects, and an application below /connect.
@@ -48,7 +48,8 @@ def make_app(service: Service) -> FastAPI:
 
     @app.post("/sign-in")
     async def sign_in(request: Request, user: Annotated[str, Form(min_length=1)]) -> Response:
-        # A page elsewhere that signs a victim in as the attacker would have the victim connect data to the attacker's.
+        # Otherwise a page of an attacker could sign a victim in as the attacker, and the victim's data would be
+        # connected to the attacker's account.
         if is_cross_site(request.headers):
             return Response(status_code=403)
         request.session["user"] = user

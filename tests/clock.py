@@ -6,7 +6,7 @@ import asyncio
 
 
 class Clock:
-    """The time of the running loop: it stands still while anything can run, and jumps to the next timer if nothing can.
+    """The time of the running loop. It stops while a task can run, and jumps to the next timer if no task can.
 
     Timers fire in the order of their times, however slow the machine is. `move` lets time pass while the loop is busy.
     """

@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures for all tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from peaka_async.emulator import Emulator
 
 
 def _let_aioresponses_work() -> None:
-    """Aioresponses 0.7.9 makes its answers without `stream_writer`, which aiohttp 3.14 requires."""
+    """Add the `stream_writer` that aiohttp 3.14 requires to the answers of aioresponses 0.7.9."""
     known = inspect.signature(ClientResponse.__init__).parameters
     if "stream_writer" not in known or "stream_writer" in inspect.getsource(aioresponses.core):
         return
@@ -37,7 +37,7 @@ _let_aioresponses_work()
 
 
 def pytest_sessionfinish(session):
-    """A run for which the environment promises all programs fails if a test was skipped."""
+    """Fail the run if a test was skipped although the environment promises that all programs are installed."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("PEAKA_REQUIRE_SYSTEM_PROGRAMS") and reporter and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -45,7 +45,7 @@ def pytest_sessionfinish(session):
 
 @pytest.fixture
 def require_program():
-    """Skip where a system program is missing; fail where the environment promises all of them."""
+    """Skip the test if a system program is missing; fail if the environment promises all of them."""
 
     def require(name: str) -> str:
         path = shutil.which(name)
@@ -60,7 +60,7 @@ def require_program():
 
 @pytest.fixture
 async def clock(monkeypatch):
-    """The running loop's time, which passes at once if nothing else can be done."""
+    """The running loop's time, which jumps to the next timer if no task can run."""
     return Clock(monkeypatch, asyncio.get_running_loop())
 
 
@@ -73,7 +73,7 @@ async def emulator():
 
 @pytest.fixture
 async def peaka(emulator):
-    """A client of it that does not wait long between attempts."""
+    """A client of the local Peaka, with short waits between attempts."""
     async with PeakaClient(
         emulator.api_key,
         base_url=emulator.base_url,
@@ -85,7 +85,7 @@ async def peaka(emulator):
 
 @pytest.fixture
 def find_port():
-    """Finds a port that nobody listens on."""
+    """A function that finds a port on which nothing listens."""
 
     def find() -> int:
         with socket.socket() as free:
@@ -97,7 +97,7 @@ def find_port():
 
 @pytest.fixture
 def redis_port(require_program, find_port, tmp_path):
-    """A redis-server of one test alone."""
+    """A redis-server for a single test."""
     program, port = require_program("redis-server"), find_port()
     options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path), "--save", "", "--appendonly", "no"]
     with subprocess.Popen([program, *options], stdout=subprocess.PIPE, text=True) as process:  # noqa: S603

@@ -1,12 +1,12 @@
-"""A real HTTP/1.1 server on loopback that misbehaves by script.
+"""A real HTTP/1.1 server on loopback with scripted faults.
 
 ```python
 async with ScriptedServer() as server:
     server.script(reset(after="body"), answer())
 ```
 
-Each request takes the next behaviour of the script; when it is used up, every request gets the default answer. What
-happens `after="accept"` needs no request: the connection that finds it next in the script takes it.
+Each request takes the next behaviour of the script. When the script is used up, every request gets the default answer.
+A behaviour with `after="accept"` needs no request: if it is next in the script, the next connection takes it.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ JSON = "application/json"
 
 HOST = "127.0.0.1"
 CERTIFICATE = Path(__file__).parent / "fixtures" / "loopback.pem"
-"""A certificate for loopback with its key, valid for a hundred years; it protects nothing but these tests."""
+"""A certificate for loopback with its key, valid for a hundred years. Only tests use it."""
 
 
 @dataclass
 class Seen:
-    """A request, as much of it as was read."""
+    """A request, or the part of it that was read."""
 
     method: str
     target: str
     headers: dict[str, str]
-    """Names in lower case; of a repeated header the last."""
+    """Names are in lower case; the last value of a repeated header."""
     raw_headers: list[tuple[str, str]]
-    """Every header as it came, in its order."""
+    """All headers, unchanged and in order."""
     connection: int
     """The number of its connection, from 1."""
     arrived: float
-    """When its head was read, on the monotonic clock."""
+    """The time when its head was read, on the monotonic clock."""
     body: bytes = b""
     complete: bool = False
     """Whether the body was read to its end."""
@@ -66,7 +66,7 @@ class Seen:
 
 
 class Protocol(asyncio.StreamReaderProtocol):
-    """Tells when the client has gone, even while nobody reads."""
+    """Tells when the client has left, even if the server is not reading."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         super().__init__(reader)
@@ -83,7 +83,7 @@ class Protocol(asyncio.StreamReaderProtocol):
 
 @dataclass
 class Exchange:
-    """One request in progress: what a behaviour works with."""
+    """One request in progress, for a behaviour to answer."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -130,12 +130,12 @@ Behaviour = Callable[[Exchange], Awaitable[bool | None]]
 
 @dataclass(frozen=True)
 class AtAccept:
-    """What happens to a connection before anything is read from it."""
+    """A behaviour for a connection, before anything is read from it."""
 
     reset: bool
 
     async def __call__(self, exchange: Exchange) -> bool:
-        """Do the same to a connection that was accepted long before."""
+        """Apply the behaviour to a connection that was accepted earlier."""
         if self.reset:
             exchange.reset()
         else:
@@ -155,7 +155,7 @@ def _json_head(status: int, size: int) -> bytes:
 def answer(
     status: int = 200, body: object = CONNECTION, headers: dict[str, str] | None = None, content_type: str = JSON
 ) -> Behaviour:
-    """A well-formed answer; a body that is not bytes is sent as JSON, and to HEAD and with 204 there is none."""
+    """A valid answer. A body that is not bytes is sent as JSON; answers to HEAD, and with 204, have no body."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     fields = {"Content-Type": content_type, "Content-Length": str(len(data)), **(headers or {})}
     if status == 204:
@@ -182,7 +182,7 @@ def retry_after(status: int, value: str, header: str = "Retry-After") -> Behavio
 
 
 def hang(*, after: Literal["accept", "head", "body"]) -> Behaviour:
-    """Say nothing until the client goes, from the moment of `after`; `accept` and `head` leave the rest unread."""
+    """Send nothing after the moment `after`, until the client leaves; `accept` and `head` leave the rest unread."""
     if after == "accept":
         return AtAccept(reset=False)
 
@@ -196,7 +196,7 @@ def hang(*, after: Literal["accept", "head", "body"]) -> Behaviour:
 
 
 def reset(*, after: Literal["accept", "head", "body"]) -> Behaviour:
-    """Reset the connection, from the moment of `after`; at `accept` a client may still be within its connect."""
+    """Reset the connection at the moment `after`; at `accept` a client may still be connecting."""
     if after == "accept":
         return AtAccept(reset=True)
 
@@ -210,7 +210,7 @@ def reset(*, after: Literal["accept", "head", "body"]) -> Behaviour:
 
 
 def close_after_body() -> Behaviour:
-    """The end of the connection in place of an answer."""
+    """Close the connection instead of answering."""
 
     async def behave(exchange: Exchange) -> bool:
         await exchange.read_body()
@@ -220,7 +220,7 @@ def close_after_body() -> Behaviour:
 
 
 def answer_then_close() -> Behaviour:
-    """A good answer that announces keep-alive, and then the end of the connection all the same."""
+    """Send a valid answer with keep-alive, and then close the connection."""
     well = answer()
 
     async def behave(exchange: Exchange) -> bool:
@@ -231,7 +231,7 @@ def answer_then_close() -> Behaviour:
 
 
 def early_answer(status: int = 413) -> Behaviour:
-    """An answer before the body was read; what still comes is thrown away until the client goes."""
+    """Answer before the body was read; the rest of the request is dropped until the client leaves."""
     body = b'{"message":"too large"}'
 
     async def behave(exchange: Exchange) -> bool:
@@ -247,7 +247,7 @@ def early_answer(status: int = 413) -> Behaviour:
 
 
 def informational(then: Behaviour, status: int = 103) -> Behaviour:
-    """An interim answer, and then the real one."""
+    """Send an interim answer, and then the real one."""
 
     async def behave(exchange: Exchange) -> bool | None:
         await exchange.read_body()
@@ -258,7 +258,7 @@ def informational(then: Behaviour, status: int = 103) -> Behaviour:
 
 
 def drip(interval: float, body: bytes = CONNECTION_JSON, status: int = 200, chunk: int = 1) -> Behaviour:
-    """The head at once, the body a little at a time."""
+    """Send the head at once, and the body in small pieces."""
 
     async def behave(exchange: Exchange) -> None:
         await exchange.read_body()
@@ -269,7 +269,7 @@ def drip(interval: float, body: bytes = CONNECTION_JSON, status: int = 200, chun
 
 
 def drip_head(interval: float, chunk: int = 1) -> Behaviour:
-    """A whole good answer, a little at a time from its first byte."""
+    """Send a valid answer in small pieces, from its first byte."""
 
     async def behave(exchange: Exchange) -> None:
         await exchange.read_body()
@@ -285,7 +285,7 @@ async def _dripped(exchange: Exchange, data: bytes, interval: float, chunk: int)
 
 
 def _cut_off(data: bytes) -> Behaviour:
-    """These bytes, and then the end of the connection."""
+    """Send these bytes, and then close the connection."""
 
     async def behave(exchange: Exchange) -> bool:
         await exchange.read_body()
@@ -296,12 +296,12 @@ def _cut_off(data: bytes) -> Behaviour:
 
 
 def truncated(status: int = 200) -> Behaviour:
-    """Half of the body that the head announces, then the end."""
+    """Send half of the announced body, and then close the connection."""
     return _cut_off(_json_head(status, len(CONNECTION_JSON)) + CONNECTION_JSON[: len(CONNECTION_JSON) // 2])
 
 
 def broken_chunk(pause: float = 0.02) -> Behaviour:
-    """A chunked body whose second chunk, after a pause, has a size that is no number."""
+    """Send a chunked body whose second chunk, after a pause, has an invalid size."""
     first = CONNECTION_JSON[:10]
     begin = head(200, {"Content-Type": JSON, "Transfer-Encoding": "chunked"}) + b"%x\r\n%b\r\n" % (len(first), first)
 
@@ -316,12 +316,12 @@ def broken_chunk(pause: float = 0.02) -> Behaviour:
 
 
 def garbage() -> Behaviour:
-    """What another protocol would answer."""
+    """Send the answer of another protocol."""
     return _cut_off(b"220 mail.example ESMTP\r\n\r\n")
 
 
 def oversize(size: int, *, chunked: bool = False, zipped: bool = False, status: int = 200) -> Behaviour:
-    """A body of this many bytes: announced, chunked, or as a small gzip body that grows to it."""
+    """Send a body of this many bytes: with its length, chunked, or as a small gzip body that decompresses to it."""
     data = b'"' + b"x" * (size - 2) + b'"'
     headers = {"Content-Type": JSON}
     if zipped:
@@ -348,7 +348,7 @@ def delayed(seconds: float, then: Behaviour) -> Behaviour:
 
 
 def held(until: asyncio.Event, then: Behaviour) -> Behaviour:
-    """The request is read whole, and answered when the test says so."""
+    """Read the whole request, and answer when the test sets the event."""
 
     async def behave(exchange: Exchange) -> bool | None:
         await exchange.read_body()
@@ -360,7 +360,7 @@ def held(until: asyncio.Event, then: Behaviour) -> Behaviour:
 
 @dataclass
 class ScriptedServer:
-    """The server; `requests` is what it saw, `connections` how many were accepted."""
+    """The server. `requests` are the requests that it read, `connections` is the number of accepted connections."""
 
     tls: bool = False
     idle_timeout: float | None = None
@@ -391,29 +391,29 @@ class ScriptedServer:
 
     @property
     def ssl_context(self) -> ssl.SSLContext:
-        """What a client needs to trust the server's certificate."""
+        """A TLS context that trusts the server's certificate."""
         return ssl.create_default_context(cafile=CERTIFICATE)
 
     @property
     def open_connections(self) -> int:
-        """Connections that neither side has closed; one that nobody reads counts until the server ends it."""
+        """The number of open connections; one that is not read counts until the server closes it."""
         return len(self._unread) + sum(not gone.is_set() for gone in self._live.values())
 
     def script(self, *behaviours: Behaviour) -> None:
         self._script.extend(behaviours)
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Wait until what the server saw fulfils the condition.
+        """Wait until the condition is true.
 
         Raises:
-            TimeoutError: it did not within 5 seconds.
+            TimeoutError: it was not true within 5 seconds.
         """
         async with asyncio.timeout(5):
             while not condition():
                 await asyncio.sleep(0.001)
 
     async def seen(self, number: int = 1) -> None:
-        """Wait until this many requests were read to their end."""
+        """Wait until this many requests were read completely."""
         await self.until(lambda: sum(seen.complete for seen in self.requests) >= number)
 
     async def __aenter__(self) -> ScriptedServer:
@@ -430,7 +430,7 @@ class ScriptedServer:
             raise self._failures[0]
 
     async def listen(self) -> None:
-        """Take connections: at the start, or again on the same port after `refuse`."""
+        """Accept connections: at the start, or again on the same port after `refuse`."""
         self._listener = socket.socket()
         self._listener.settimeout(0)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -440,7 +440,7 @@ class ScriptedServer:
         self.start_accepting()
 
     def refuse(self) -> None:
-        """Refuse connections from now on; `listen` takes them again, on the same port."""
+        """Refuse connections from now on; `listen` accepts them again, on the same port."""
         if self._listener is not None:
             self.stop_accepting()
             self._listener.close()
@@ -451,12 +451,12 @@ class ScriptedServer:
         asyncio.get_running_loop().add_reader(self._listener, self._take)
 
     def stop_accepting(self) -> None:
-        """Leave new connections to the kernel's backlog, as a process does that is too busy to accept."""
+        """Leave new connections in the kernel's backlog, like a process that is too busy to accept them."""
         assert self._listener is not None
         asyncio.get_running_loop().remove_reader(self._listener)
 
     async def close_connections(self) -> None:
-        """End all connections at once, as a server that restarts."""
+        """Close all connections at once, like a server that restarts."""
         for sock in self._unread:
             sock.close()
         self._unread.clear()
@@ -503,12 +503,12 @@ class ScriptedServer:
             await writer.wait_closed()
         except (OSError, asyncio.IncompleteReadError):
             pass  # the client left, was idle for too long, or refused the certificate
-        except Exception as error:  # noqa: BLE001 - told at the end, where the test hears it
+        except Exception as error:  # noqa: BLE001 - raised at the end, in the test
             self._failures.append(error)
         finally:
             gone.set()
             if writer is not None:
-                # No hung client and no TLS farewell is waited for.
+                # Do not wait for hung clients or for the end of TLS.
                 writer.transport.abort()
                 with contextlib.suppress(OSError):
                     await writer.wait_closed()
@@ -540,7 +540,7 @@ class ScriptedServer:
 
 
 def unused_port() -> int:
-    """A port of loopback on which nobody listens."""
+    """A port on loopback on which nothing listens."""
     with socket.socket() as sock:
         sock.bind((HOST, 0))
         return sock.getsockname()[1]
@@ -548,7 +548,7 @@ def unused_port() -> int:
 
 @contextlib.contextmanager
 def unanswered_port() -> Iterator[int]:
-    """A port of loopback where a connect neither succeeds nor fails: its backlog is full and nobody accepts."""
+    """A port on loopback on which a connect neither succeeds nor fails: its backlog is full."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind((HOST, 0))

@@ -1,4 +1,4 @@
-"""What the client is made of: wrong arguments are refused at once, and the environment fills in what is missing."""
+"""The client's arguments: invalid ones are refused at once, and missing ones are read from the environment."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("arguments", "problem"), WRONG, ids=[f"{each}" for each, _ in WRONG])
 def test_a_wrong_argument_is_refused_at_once(arguments, problem):
-    """With what it must be, that nothing was sent, and without what it holds."""
+    """The error says what the argument must be and that nothing was sent, and does not show the value."""
     with pytest.raises(ConfigurationError, match=problem) as raised:
         PeakaClient(**{"api_key": KEY, **arguments})
     assert "s3cret" not in f"{raised.value!r} {raised.value.__context__!r} {raised.value.__cause__!r}"
@@ -78,7 +78,7 @@ def test_a_wrong_argument_is_refused_at_once(arguments, problem):
 
 @pytest.mark.parametrize("arguments", [{"timeout": "5"}, {"retry": 3}, {"headers": {"Host": "x"}}])
 def test_a_view_refuses_the_same(arguments):
-    """What the client refuses, `with_options` refuses."""
+    """`with_options` refuses the same values as the client."""
     with pytest.raises(ConfigurationError):
         PeakaClient(KEY).with_options(**arguments)
 
@@ -92,7 +92,7 @@ def test_wrong_timeouts_are_refused(name, value):
 
 
 def test_what_is_right_is_taken():
-    """The limits of what is allowed are inside."""
+    """The limits of the allowed range are allowed."""
     peaka = PeakaClient(
         KEY,
         timeout=Timeouts(total=None, attempt=None, connect=None),
@@ -123,7 +123,7 @@ def test_what_is_right_is_taken():
     ],
 )
 def test_the_environment_says_where(environment, variables, arguments, address):
-    """Arguments come first, then addresses, then the zone."""
+    """Arguments are used first, then addresses from the environment, then the zone."""
     for name, value in variables.items():
         environment.setenv(name, value)
 
@@ -132,7 +132,7 @@ def test_the_environment_says_where(environment, variables, arguments, address):
 
 @pytest.mark.parametrize("name", ["PEAKA_BASE_URL", "PARTNER_API_BASE_URL", "PEAKA_ZONE"])
 def test_a_wrong_variable_is_named(environment, name):
-    """Who set it finds it."""
+    """The error names the environment variable."""
     environment.setenv(name, "nowhere")
 
     with pytest.raises(ConfigurationError, match=name):
@@ -140,7 +140,7 @@ def test_a_wrong_variable_is_named(environment, name):
 
 
 def test_the_key_and_the_project_come_from_the_environment(environment):
-    """A view has the same project; without one the property says what to do."""
+    """A view has the same project. If it is missing, the property's error says what to do."""
     environment.setenv("PEAKA_API_KEY", KEY)
     with pytest.raises(ConfigurationError, match="PEAKA_PROJECT_ID"):
         _ = PeakaClient().project_id
@@ -152,7 +152,7 @@ def test_the_key_and_the_project_come_from_the_environment(environment):
 
 @pytest.mark.parametrize("returned", [None, "", 5, "a\nb", "Bearer x"])
 async def test_a_callable_that_returns_no_key_says_so(returned):
-    """It is no timeout, and nothing was sent."""
+    """This is not a timeout, and nothing was sent."""
 
     async def credential():
         return returned
@@ -164,7 +164,7 @@ async def test_a_callable_that_returns_no_key_says_so(returned):
 
 
 async def test_a_callable_that_is_not_async_is_refused():
-    """A plain function's result is no awaitable, and the error says what it must be."""
+    """The result of a plain function is not awaitable, and the error says what it must be."""
     async with ScriptedServer() as server, PeakaClient(lambda: KEY, base_url=server.base_url) as peaka:
         with pytest.raises(ConfigurationError, match="must be async"):
             await peaka.connections.get("p", "c")
@@ -180,7 +180,7 @@ async def test_a_query_that_no_url_can_carry_is_refused(value):
         assert server.connections == 0
 
 
-# ── Headers of one's own ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── The caller's headers ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 RESERVED = [
@@ -203,14 +203,14 @@ RESERVED = [
 
 @pytest.mark.parametrize("name", RESERVED)
 def test_what_the_client_sets_cannot_be_replaced(name):
-    """In whatever case it is written."""
+    """The name is compared in any case."""
     with pytest.raises(ConfigurationError, match="set by the client itself"):
         PeakaClient(KEY, headers={name: "s3cret"})
 
 
 @pytest.mark.parametrize("session", [False, True])
 async def test_headers_go_with_each_request_to_the_api(session, monkeypatch):
-    """A view adds its own and replaces those with the same name; what the client sends otherwise stays."""
+    """A view adds its headers and replaces those of the same name; the client's other headers stay."""
     if session:
         monkeypatch.setattr(pool, "DirectLane", None)
     async with ScriptedServer() as server:
@@ -230,7 +230,7 @@ async def test_headers_go_with_each_request_to_the_api(session, monkeypatch):
 
 
 async def test_headers_are_shown_nowhere_and_stay_with_the_api():
-    """They can hold a gateway's key: no repr or error has them, and no other host gets them."""
+    """Headers can hold a gateway's key: they are in no repr or error, and are sent to no other host."""
     secret = "gateway-s3cret"
     async with ScriptedServer() as server, ScriptedServer() as host:
         link = f"{host.origin}/part-0.csv"

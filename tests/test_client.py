@@ -27,7 +27,7 @@ LOOPS = {"asyncio": asyncio.run, "uvloop": uvloop.run}
 
 @contextmanager
 def served():
-    """A scripted server in a thread of its own, with a loop of its own."""
+    """A scripted server in a separate thread, with its own loop."""
     started: concurrent.futures.Future[ScriptedServer] = concurrent.futures.Future()
     ending: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
@@ -55,7 +55,7 @@ def made(server, **options):
 
 
 def settled_open_files(expected):
-    """How many files are open, once the server's thread has closed its ends too."""
+    """The number of open files, after the server's thread has closed its ends too."""
     end = time.monotonic() + 5
     while (now := len(list(OPEN_FILES.iterdir()))) > expected and time.monotonic() < end:
         time.sleep(0.01)
@@ -65,7 +65,7 @@ def settled_open_files(expected):
 @pytest.mark.skipif(not OPEN_FILES.exists(), reason="open files are counted in /proc")
 @pytest.mark.parametrize("run", LOOPS.values(), ids=LOOPS)
 def test_one_client_under_many_event_loops(run):
-    """200 runs on one client work, warn of nothing and leave no file open."""
+    """200 runs with one client succeed, warn about nothing and leave no file open."""
     with served() as server:
         peaka = made(server)
         run(call(peaka))
@@ -92,7 +92,7 @@ def in_child(work):
     try:
         work()
         status = 0
-    except BaseException:  # noqa: BLE001 - a child that goes on would run the rest of the tests
+    except BaseException:  # noqa: BLE001 - otherwise the child would run the other tests
         traceback.print_exc()
     finally:
         gc.collect()
@@ -102,7 +102,7 @@ def in_child(work):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_fork_during_use_shares_no_connection():
-    """The parent goes on over its warm connection, the child makes its own, and both get their own answers."""
+    """The parent keeps its connection, the child makes a new one, and both get their own answers."""
     with served() as server:
         peaka = made(server)
 
@@ -125,7 +125,7 @@ def test_a_fork_during_use_shares_no_connection():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_fork_after_use_works():
-    """A client that was used before the fork works in the child, as a task worker needs it."""
+    """A client that was used before the fork works in the child, as task workers need."""
     with served() as server:
         peaka = made(server)
         asyncio.run(call(peaka))

@@ -1,4 +1,4 @@
-"""What the tests' own configuration promises."""
+"""The configuration of the tests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_that_is_skipped():
 
 @pytest.mark.parametrize(("promise", "status"), [({"PEAKA_REQUIRE_SYSTEM_PROGRAMS": "1"}, 1), ({}, 0)])
 def test_a_skipped_test_fails_where_all_programs_are_promised(tmp_path, promise, status):
-    """The gate passes nothing that did not run."""
+    """A run that requires all system programs fails if a test was skipped."""
     (tmp_path / "test_it.py").write_text(TEST)
     (tmp_path / "conftest.py").write_text((Path(__file__).parent / "conftest.py").read_text())
     kept = {name: value for name, value in os.environ.items() if name != "PEAKA_REQUIRE_SYSTEM_PROGRAMS"}

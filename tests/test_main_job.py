@@ -48,7 +48,7 @@ async def returned(peaka, emulator):
 
 
 async def test_own_redirect_handled_fully(peaka, emulator):
-    """Create, consent, redirect, callback: the connection works, and its code was sent once, byte for byte."""
+    """After create, consent, redirect and callback the connection works; its code was sent once, byte for byte."""
     pending, redirect = await returned(peaka, emulator)
     before = [each.active for each in emulator.connections()]
     callback = Oauth2Callback.from_redirect(redirect)
@@ -64,7 +64,7 @@ async def test_own_redirect_handled_fully(peaka, emulator):
 
 @pytest.mark.parametrize("credential", [None, OAuth2Credential(client_id="app", client_secret="s3cret")])
 async def test_peakas_own_callback(peaka, emulator, credential):
-    """With connectionCallback Peaka takes the redirect itself, and sends the browser on with the outcome."""
+    """With connectionCallback, Peaka itself takes the redirect, and sends the browser on with the outcome."""
     pending = await begun(peaka, emulator, credential, connection_callback="https://app.example/done?tenant=7")
     redirect = await emulator.consent(pending.url)
     async with aiohttp.ClientSession() as browser, browser.get(redirect, allow_redirects=False) as answer:
@@ -75,7 +75,7 @@ async def test_peakas_own_callback(peaka, emulator, credential):
 
 
 async def test_own_redirect_that_forwards(peaka, emulator):
-    """A partner's endpoint may answer 307 to Peaka's callback with the raw query: the flow completes there."""
+    """If the partner's endpoint redirects (307) to Peaka's callback with the raw query, the flow completes there."""
     request = OAuth2Credential(client_id="app", client_secret="s3cret", redirect_url=REDIRECT)
     pending = await begun(peaka, emulator, request, connection_callback="https://app.example/done")
     query = urlsplit(await emulator.consent(pending.url)).query
@@ -99,7 +99,7 @@ async def test_a_refusal_comes_back_as_an_error(peaka, emulator):
 
 
 async def test_a_second_use_of_a_code_destroys_the_connection(peaka, emulator):
-    """What a replay does at real providers: the connection made by the first use is gone."""
+    """A replayed code has the effect that it has at real providers: the connection of the first use is gone."""
     pending, redirect = await returned(peaka, emulator)
     callback = Oauth2Callback.from_redirect(redirect)
     await peaka.connections.oauth2_callback(emulator.project_id, callback)
@@ -121,7 +121,7 @@ async def test_a_second_use_of_a_code_destroys_the_connection(peaka, emulator):
     ],
 )
 async def test_a_wrong_state_or_code_is_refused(peaka, emulator, change, code):
-    """Neither completes the connection."""
+    """No such redirect completes the connection."""
     _, redirect = await returned(peaka, emulator)
     query = change(urlsplit(redirect).query)
 
@@ -132,7 +132,7 @@ async def test_a_wrong_state_or_code_is_refused(peaka, emulator, change, code):
 
 
 async def test_the_group_keeps_state(peaka, emulator):
-    """Create, list, get, change, look at, delete; an unknown connection is a 400 that means 404."""
+    """A connection can be created, listed, read, changed and deleted; an unknown connection is a 400 that means 404."""
     project = emulator.project_id
     request = ConnectionRequest("pg", "POSTGRES", POSTGRES)
     made = await peaka.connections.create(project, request)
@@ -154,7 +154,7 @@ async def test_the_group_keeps_state(peaka, emulator):
 
 
 async def test_an_answer_lost_after_the_work(peaka, emulator):
-    """The connection was made, the answer lost: the client says that nobody knows, and the code was sent once."""
+    """If the connection was made and the answer was lost, the outcome is unknown, and the code was sent once."""
     _, redirect = await returned(peaka, emulator)
     emulator.faults.add("connections.oauth2_callback", Fault.cut(Moment.AFTER_WORK))
 
@@ -183,7 +183,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 async def test_no_fault_sends_a_code_twice(peaka, emulator, fault):
-    """Whatever happens on the way, a code is presented at most once and no connection is destroyed."""
+    """With any fault, a code is presented at most once and no connection is destroyed."""
     _, redirect = await returned(peaka, emulator)
     emulator.faults.add("connections.oauth2_callback", fault)
     impatient = peaka.with_options(timeout=Timeouts(total=20, attempt=1))
@@ -200,7 +200,7 @@ async def test_no_fault_sends_a_code_twice(peaka, emulator, fault):
 
 
 async def test_a_thousand_flows_through_random_faults(emulator):
-    """Of 1,000 flows each ends in a Connection or one typed error, and no code is ever used twice."""
+    """Each of 1,000 flows ends in a Connection or a typed error, and no code is used twice."""
     credential = OAuth2Credential(client_id="app", client_secret="s3cret", redirect_url=REDIRECT)
     stored = []
     provider = emulator.provider

@@ -16,12 +16,12 @@ OPTIONAL += ["redis", "cryptography", "itsdangerous"]
 
 
 def fresh(code):
-    """What a new interpreter prints."""
+    """Run code in a new interpreter and return its output."""
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
 
 
 def test_importing_loads_no_optional_dependency():
-    """An import pays for what every user needs, and for nothing else; what aiohttp itself loads is its own."""
+    """The import loads only modules that every user needs, and aiohttp with its modules."""
     loaded = fresh(
         "import sys, aiohttp\n"
         "before = set(sys.modules)\n"
@@ -38,7 +38,7 @@ def test_the_emulator_is_not_imported_with_the_package():
 
 
 def test_public_names_are_sorted_and_exist():
-    """What the package promises is there."""
+    """All names that the package exports exist."""
     names = peaka_async.__all__
 
     assert [name for name in names if not hasattr(peaka_async, name)] == []
@@ -50,7 +50,7 @@ def sessions(text):
 
 
 def test_the_gate_runs_what_the_readme_says():
-    """CI runs the sessions that the README names, and its two commands as they stand on a machine of its own."""
+    """CI runs the sessions that the README names, and its two commands unchanged on a fresh machine."""
     readme = (ROOT / "README.md").read_text()
     gate = (ROOT / ".ci" / "run").read_text()
     commands = re.findall(r"^python3 .*$", readme, re.MULTILINE)
@@ -61,7 +61,7 @@ def test_the_gate_runs_what_the_readme_says():
 
 
 def test_the_readmes_commands_install_nothing_outside_of_their_own_environment():
-    """Debian's and Homebrew's pip refuse to."""
+    """Debian's and Homebrew's pip refuse to install outside of a virtual environment."""
     for command in re.findall(r"^python3 .*$", (ROOT / "README.md").read_text(), re.MULTILINE):
         first, *others = command.split(" && ")
 
@@ -70,14 +70,14 @@ def test_the_readmes_commands_install_nothing_outside_of_their_own_environment()
 
 
 def test_contributors_learn_what_each_session_does():
-    """The table of commands has all of them."""
+    """The table of commands lists all sessions."""
     defined = re.findall(r"^@nox\.session.*\ndef (\w+)", (ROOT / "noxfile.py").read_text(), re.MULTILINE)
 
     assert set(defined) == {each.partition("-")[0] for each in sessions((ROOT / "CONTRIBUTING.md").read_text())}
 
 
 def test_the_map_has_only_what_exists():
-    """Paths in CONTRIBUTING.md lead somewhere."""
+    """The paths in CONTRIBUTING.md exist."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
     named = re.findall(r"`((?:peaka_async|tests|tools|docs|benchmarks|examples)/[a-z0-9_./]*)`", text)
     parts = re.findall(r"(?<= )((?:endpoints|_transport|_codec|models)/\w*(?:\.py)?|_\w+\.py)", text.split("```")[3])
@@ -89,7 +89,7 @@ def test_the_map_has_only_what_exists():
 
 
 def test_every_supported_python_is_tested():
-    """Classifiers say which are supported; nox reads them, and the gate's folder has those that machines lack."""
+    """The classifiers list the supported versions. nox reads them; the gate installs missing ones."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     supported = [each.rpartition(" ")[2] for each in project["classifiers"] if re.search(r":: 3\.\d+$", each)]
 

@@ -1,4 +1,4 @@
-"""What users import and pickle stays where it is, whatever moves inside the package."""
+"""Public import paths and pickles keep working when modules move inside the package."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KEPT = {
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_public_name_is_there(module):
-    """`__all__` is sorted as ruff sorts it, has no name twice, and promises nothing that is missing."""
+    """`__all__` is sorted as ruff sorts it, lists no name twice, and lists only names that exist."""
     found = importlib.import_module(module)
 
     assert [name for name in found.__all__ if not hasattr(found, name)] == []
@@ -38,7 +38,7 @@ def test_every_public_name_is_there(module):
 
 @pytest.mark.parametrize("name", KEPT)
 def test_what_an_earlier_version_pickled_can_be_read(name):
-    """A queue or a cache outlives a deployment."""
+    """Pickles of earlier versions, as a queue or a cache holds them, can be loaded."""
     found = pickle.loads(base64.b64decode(PICKLES[name]))  # noqa: S301
 
     expected = KEPT[name]
@@ -52,7 +52,7 @@ def test_what_an_earlier_version_pickled_can_be_read(name):
 
 @pytest.mark.parametrize("name", peaka_async.__all__)
 def test_what_is_exported_can_be_pickled_by_reference(name):
-    """A class is found again by the module and the name that it gives."""
+    """A class can be imported by its `__module__` and `__qualname__`."""
     value = getattr(peaka_async, name)
 
     assert pickle.loads(pickle.dumps(value)) == value  # noqa: S301

@@ -1,4 +1,4 @@
-"""The plugin, as it is used by a project that has the package installed."""
+"""The plugin, in a project that has the package installed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def installed():
 
 
 def test_its_fixtures_are_there(run):
-    """Nothing has to be imported or configured for them."""
+    """The fixtures need no import and no configuration."""
     done = run() if installed() else run("-p", "peaka_async.pytest_plugin")
 
     assert done.returncode == 0, done.stdout
@@ -50,7 +50,7 @@ def test_its_fixtures_are_there(run):
 
 
 def test_without_pytest_asyncio_it_is_silent():
-    """A project whose tests are not asynchronous is not disturbed."""
+    """A project without asynchronous tests is not affected."""
     program = "import sys; sys.modules['pytest_asyncio'] = None; import peaka_async.pytest_plugin as p; print(dir(p))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
 

@@ -1,4 +1,4 @@
-"""The scripted server itself: what it does on the wire and what it says that it saw."""
+"""The scripted server: the bytes that it sends, and the requests that it records."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def connected(server, **options):
 
 
 async def told(server, request=REQUEST):
-    """Everything that comes back until the server ends the connection, and whether it ended with RST."""
+    """Read until the server closes the connection; return the bytes, and whether it closed with RST."""
     data = b""
     try:
         async with connected(server) as (reader, writer):
@@ -77,7 +77,7 @@ async def fetched(server, **options):
         return response.status, response.headers, await response.read()
 
 
-# ── What it saw ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Recorded requests ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_requests_are_recorded_as_they_came(server):
@@ -115,7 +115,7 @@ async def test_a_chunked_body_is_put_together(server):
     ],
 )
 async def test_a_request_that_breaks_off_is_recorded_as_far_as_it_came(server, sent, expected):
-    """What a client sent before it left is there, and marked as incomplete."""
+    """The part that a client sent before it left is recorded, and marked as incomplete."""
     async with connected(server) as (_, writer):
         writer.write(sent)
         writer.write_eof()
@@ -125,7 +125,7 @@ async def test_a_request_that_breaks_off_is_recorded_as_far_as_it_came(server, s
 
 
 async def test_a_connection_without_a_request_is_none(server):
-    """A client that connects and leaves is counted as a connection only."""
+    """A client that connects and leaves counts as a connection only."""
     async with connected(server):
         await server.until(lambda: server.connections)
     await server.until(lambda: not server.open_connections)
@@ -133,11 +133,11 @@ async def test_a_connection_without_a_request_is_none(server):
     assert (server.connections, server.requests) == (1, [])
 
 
-# ── What it answers ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Answers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_the_script_is_taken_request_by_request(server):
-    """Each request takes one behaviour, whatever its connection; then the default serves."""
+    """Each request takes one behaviour, on any connection; then the default is used."""
     server.script(answer(201, b""), answer(202, b""))
     statuses = [(await fetched(server))[0] for _ in range(4)]
 
@@ -164,14 +164,14 @@ async def test_the_script_is_taken_request_by_request(server):
     ],
 )
 async def test_what_comes_back_is_exact(server, behaviour, expected):
-    """The bytes and the kind of end are those that the behaviour names."""
+    """The bytes, and the way the connection ends, are those of the behaviour."""
     server.script(behaviour)
 
     assert await told(server) == expected
 
 
 async def test_a_connection_in_use_is_reset_too(server):
-    """What happens at accept happens at the next request of a connection that was accepted long before."""
+    """On a connection that was accepted before, a behaviour at accept happens at the next request."""
     async with connected(server) as (reader, writer):
         writer.write(REQUEST)
         await reader.readexactly(len(GOOD + CONNECTION_JSON))
@@ -184,7 +184,7 @@ async def test_a_connection_in_use_is_reset_too(server):
 
 
 async def test_what_happens_at_accept_takes_one_connection(server):
-    """The next connection is served."""
+    """The next connection gets an answer."""
     server.script(reset(after="accept"), answer(201, b""))
     await told(server)
 
@@ -194,7 +194,7 @@ async def test_what_happens_at_accept_takes_one_connection(server):
 
 @pytest.mark.parametrize(("after", "expected"), [("accept", []), ("head", [(b"", False)]), ("body", [(b"body", True)])])
 async def test_a_hang_reads_as_far_as_it_says(server, after, expected):
-    """Nothing comes back and the connection stays open."""
+    """Nothing is sent and the connection stays open."""
     server.script(hang(after=after))
     async with connected(server) as (reader, writer):
         writer.write(REQUEST)
@@ -207,7 +207,7 @@ async def test_a_hang_reads_as_far_as_it_says(server, after, expected):
 
 @pytest.mark.parametrize("after", ["head", "body"])
 async def test_a_hung_connection_ends_when_the_client_goes(server, after):
-    """So that a test can see whether a client closed what it gave up."""
+    """A test can see whether a client closed the connection that it gave up."""
     server.script(hang(after=after))
     async with connected(server) as (_, writer):
         writer.write(REQUEST)
@@ -219,7 +219,7 @@ async def test_a_hung_connection_ends_when_the_client_goes(server, after):
 
 
 async def test_an_early_answer_does_not_wait_for_the_body(server):
-    """The answer is there while the client still sends, and survives what the client sends after it."""
+    """The answer arrives while the client is still sending, and is not lost if the client sends more."""
     server.script(early_answer())
     async with connected(server) as (reader, writer):
         writer.write(HEAD.replace(b"Length: 4", b"Length: 9000000"))
@@ -235,7 +235,7 @@ async def test_an_early_answer_does_not_wait_for_the_body(server):
 
 @pytest.mark.parametrize(("behaviour", "at_once"), [(drip(60), GOOD), (drip_head(60), b"")])
 async def test_what_drips_is_not_there_at_once(server, behaviour, at_once):
-    """The head comes at once or slowly too; the rest takes its time."""
+    """The head is sent at once or slowly; the rest is sent slowly."""
     server.script(behaviour)
     async with connected(server) as (reader, writer):
         writer.write(REQUEST)
@@ -249,7 +249,7 @@ async def test_what_drips_is_not_there_at_once(server, behaviour, at_once):
 
 @pytest.mark.parametrize("make", [drip, drip_head])
 async def test_a_drip_comes_in_pieces(server, make):
-    """Each piece takes its time, and together they are a good answer."""
+    """The pieces are sent slowly, and together they are a valid answer."""
     server.script(make(0.02, chunk=80))
     loop = asyncio.get_running_loop()
     async with connected(server) as (reader, writer):
@@ -263,7 +263,7 @@ async def test_a_drip_comes_in_pieces(server, make):
 
 
 async def test_a_broken_chunk_breaks_in_the_middle(server):
-    """The head and the first chunk are well-formed and come first: a client has begun to read when it finds out."""
+    """The head and the first chunk are valid, so the client is already reading when the fault happens."""
     server.script(broken_chunk())
     async with connected(server) as (reader, writer):
         writer.write(REQUEST)
@@ -276,7 +276,7 @@ async def test_a_broken_chunk_breaks_in_the_middle(server):
 
 @pytest.mark.parametrize("form", [{}, {"chunked": True}, {"zipped": True}, {"chunked": True, "zipped": True}])
 async def test_an_oversize_body_has_its_size(server, form):
-    """However it travels, the body grows to the size that was asked for."""
+    """The body has the requested size, in each form of transfer."""
     server.script(oversize(100_000, **form))
     async with (
         aiohttp.ClientSession(auto_decompress=False) as session,
@@ -300,7 +300,7 @@ async def test_an_oversize_body_has_its_size(server, form):
     ],
 )
 async def test_an_answer_has_its_status_and_header(server, behaviour, status, header):
-    """The well-formed answers are what HTTP clients understand."""
+    """HTTP clients understand the valid answers."""
     server.script(behaviour)
     found, headers, _ = await fetched(server, allow_redirects=False)
 
@@ -308,7 +308,7 @@ async def test_an_answer_has_its_status_and_header(server, behaviour, status, he
 
 
 async def test_a_held_answer_waits_for_the_test(server):
-    """The request is read at once; its answer comes when the event is set."""
+    """The request is read at once; the answer is sent when the event is set."""
     go = asyncio.Event()
     server.script(held(go, answer(201, b"")))
     task = asyncio.create_task(fetched(server))
@@ -329,14 +329,14 @@ async def test_a_delayed_answer_comes_later(server):
 
 
 async def test_an_idle_connection_is_closed():
-    """After the idle time the server ends a connection, as load balancers do."""
+    """After the idle time the server closes a connection, as load balancers do."""
     async with ScriptedServer(idle_timeout=0.05) as server:
         data, end = await told(server)
 
     assert (data, end) == (GOOD + CONNECTION_JSON, "closed")
 
 
-# ── Where it listens ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Listening ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_it_refuses_and_listens_again_on_its_port(server):
@@ -353,7 +353,7 @@ async def test_it_refuses_and_listens_again_on_its_port(server):
 
 
 async def test_a_server_too_busy_to_accept(server):
-    """The kernel takes the connection and the request; the server sees them when it accepts again."""
+    """The kernel accepts the connection and the request; the server reads them when it accepts again."""
     server.stop_accepting()
     async with connected(server) as (reader, writer):
         writer.write(REQUEST)
@@ -367,13 +367,13 @@ async def test_a_server_too_busy_to_accept(server):
 
 
 async def test_nobody_listens_on_an_unused_port():
-    """A connect to it is refused."""
+    """A connection to it is refused."""
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(HOST, unused_port())
 
 
 async def test_nobody_answers_on_an_unanswered_port():
-    """A connect to it neither succeeds nor fails, for as often as one tries."""
+    """A connect to it neither succeeds nor fails, even if it is repeated."""
     outcomes = []
     with unanswered_port() as port:
         for _ in range(3):
@@ -387,7 +387,7 @@ async def test_nobody_answers_on_an_unanswered_port():
 
 
 async def test_tls_with_a_certificate_that_only_its_own_context_trusts():
-    """The server's context reaches it; any other does not, and no request is seen."""
+    """A client with the server's TLS context connects. With another context it fails, and no request is read."""
     async with ScriptedServer(tls=True) as server:
         with pytest.raises(aiohttp.ClientConnectorCertificateError):
             await fetched(server)
@@ -398,7 +398,7 @@ async def test_tls_with_a_certificate_that_only_its_own_context_trusts():
     assert server.base_url == f"https://127.0.0.1:{server.port}/api/v1"
 
 
-# ── Its end ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── The end of the server ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("tls", [False, True])
@@ -426,7 +426,7 @@ async def test_stopping_waits_for_nobody(tls):
 
 
 async def test_a_client_that_does_not_read_holds_nothing_up():
-    """An answer too large for the buffers of a client that reads nothing does not delay the end."""
+    """A large answer to a client that does not read does not delay the end."""
     async with ScriptedServer() as server:
         server.script(oversize(20_000_000))
         sock = socket.create_connection((server.host, server.port))
@@ -440,7 +440,7 @@ async def test_a_client_that_does_not_read_holds_nothing_up():
 
 
 async def test_a_wrong_behaviour_is_the_tests_failure():
-    """An exception within a behaviour is raised where the server ends."""
+    """An exception in a behaviour is raised when the server ends."""
 
     async def wrong(_exchange):
         raise LookupError("wrong")
@@ -454,6 +454,6 @@ async def test_a_wrong_behaviour_is_the_tests_failure():
 
 
 def test_behaviours_can_be_shared():
-    """A behaviour holds no state of one use, so that a parametrized test can name it once."""
+    """A behaviour has no state, so that a parametrized test can use it several times."""
     assert reset(after="accept") == AtAccept(reset=True)
     assert CONNECTION["id"].encode() in CONNECTION_JSON

@@ -1,7 +1,7 @@
-"""How the code is laid out, drawn from the code.
+"""Directives that show the layout of the code, made from the code.
 
-`layers-diagram NAME` draws a contract of import-linter, `modules-table FOLDER` lists modules with their first line, and
-`way-of-a-call` shows which files a call goes through.
+`layers-diagram NAME` draws a contract of import-linter, `modules-table FOLDER` lists modules with the first line of
+their docstrings, and `way-of-a-call` lists the files that a call goes through.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WIDTH, ROW, GAP, MARGIN, PER_ROW = 760, 34, 26, 8, 5
 
 
 def drawn(rows: list[list[str]], title: str) -> str:
-    """The layers as SVG: a row of boxes each, with an arrow to the next."""
+    """Draw layers as SVG: a row of boxes for each layer, with an arrow to the next."""
     lines = [each for row in rows for each in _wrapped(row)]
     height = len(lines) * ROW + (len(rows) - 1) * GAP + 2 * MARGIN
     parts = list(_parts(rows))
@@ -83,7 +83,7 @@ class ModulesTable(Directive):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        return [table([["Module", "What it says of itself"], *map(list, modules(self.arguments[0]))])]
+        return [table([["Module", "Purpose"], *map(list, modules(self.arguments[0]))])]
 
 
 class WayOfACall(Directive):

@@ -1,4 +1,4 @@
-"""attrs ↔ JSON, by the names that the API uses; the only folder with cattrs."""
+"""Conversion between attrs classes and JSON, with the API's names. Only this folder uses cattrs."""
 
 from peaka_async._codec.converter import decode, encode
 from peaka_async._codec.hooks import MILLIS

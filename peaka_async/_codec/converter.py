@@ -1,6 +1,6 @@
-"""attrs ↔ JSON: the rules, one a line in `converter`.
+"""The rules for conversion between attrs classes and JSON, one per line in `_converter`.
 
-Hooks are built at the first use of a type, and only for it and what it contains.
+The hooks of a type are built when it is first used, for it and the types that it contains.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ T = TypeVar("T")
 
 
 def encode(value: object) -> bytes:
-    """The value as compact JSON in UTF-8.
+    """Encode a value as compact JSON in UTF-8.
 
     Raises:
-        Mismatch: something in it has no JSON form.
+        Mismatch: a part of the value has no JSON form.
     """
     tree = _converter().unstructure(value)
     check(tree, "$", 0)
@@ -35,14 +35,14 @@ def encode(value: object) -> bytes:
         return dumper()(tree)
     except (ValueError, TypeError, RecursionError):
         pass
-    raise Mismatch("$", "a text holds a lone surrogate, which UTF-8 cannot carry")
+    raise Mismatch("$", "a text holds a lone surrogate, which UTF-8 cannot encode")
 
 
 def decode(data: bytes, returns: type[T]) -> T:
-    """What JSON says, as the given type.
+    """Decode JSON to a value of the given type.
 
     Raises:
-        Mismatch: it is not JSON, or not of that type.
+        Mismatch: the data is not JSON, or does not fit the type.
     """
     if returns is NoneType:
         return cast("T", None)
@@ -54,8 +54,8 @@ def decode(data: bytes, returns: type[T]) -> T:
 
 @functools.cache
 def _converter() -> cattrs.Converter:
-    """The converter, one rule a line."""
-    import cattrs  # noqa: PLC0415 - who imports the package and makes no call does not load it
+    """Make the converter, with one rule per line."""
+    import cattrs  # noqa: PLC0415 - loaded by the first call, not by the import of the package
 
     converter = cattrs.Converter(detailed_validation=False)
     converter.register_structure_hook(str, hooks.read_string)
@@ -80,7 +80,7 @@ def _converter() -> cattrs.Converter:
 
 @functools.cache
 def _decoder(returns: Any) -> Structure:
-    """The hook of an answer; the live service gives lists in three forms."""
+    """The hook for the type of an answer; the live service sends lists in three forms."""
     hook = cast("Structure", _converter().get_structure_hook(returns))
     if not hooks.is_list(returns):
         return hook

@@ -1,4 +1,4 @@
-"""How values are read: one function for each kind, strict where leniency lies."""
+"""Functions that read values, one for each kind. They are strict: a value of the wrong type is not converted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MILLIS = "millis"
 _ISO = re.compile(r"(\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?\s*(Z|[+-]\d{2}:?\d{2})?", re.IGNORECASE)
 
 
-# ── Scalars: strict where leniency lies ──────────────────────────────────────────────────────────────────────────────
+# ── Scalars: a value of the wrong type is an error ───────────────────────────────────────────────────────────────────
 
 
 def read_string(value: Any, _: object) -> str:
@@ -119,7 +119,7 @@ def is_literal(kind: object) -> bool:
 
 
 def hook_of(converter: cattrs.Converter, kind: Any) -> Structure:
-    """The hook of a type; that of an attrs class is looked up at its first use, since a class may contain itself."""
+    """The hook of a type. For an attrs class it is looked up at the first use, because a class may contain itself."""
     if not is_attrs(kind):
         return converter.get_structure_hook(kind)
     found: Structure | None = None
@@ -146,7 +146,7 @@ def list_factory(kind: object, converter: cattrs.Converter) -> Structure:
         done: list[object] = []
         try:
             for one in items:
-                done.append(each(one, item))  # noqa: PERF401 - the count so far names the item that fails
+                done.append(each(one, item))  # noqa: PERF401 - the length so far is the index of an item that fails
         except Mismatch as mismatch:
             problem = mismatch.within(f"[{len(done)}]")
         else:
@@ -186,7 +186,7 @@ def mapping_factory(kind: object, converter: cattrs.Converter) -> Structure:
 
 
 def union_factory(kind: object, converter: cattrs.Converter) -> Structure:
-    """None, and the first of the others that takes the value: mappings first, since they lose nothing, `str` last."""
+    """Read None, or the first type that accepts the value: mappings first (they lose nothing), `str` last."""
     members = [member for member in get_args(kind) if member is not NoneType]
     nullable = len(members) < len(get_args(kind))
     members.sort(key=lambda member: (not is_mapping(member), member is str))

@@ -1,4 +1,4 @@
-"""JSON as bytes: read strictly, checked before it is written; orjson does both if it is installed."""
+"""Reading and writing of JSON: strict when read, checked before it is written. It uses orjson if installed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def parse(data: bytes) -> object:
     try:
         return json.loads(data, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        problem = f"the body is not JSON: it breaks at character {error.pos}"
+        problem = f"the body is not JSON: invalid at character {error.pos}"
     except (ValueError, RecursionError):
         problem = "the body is not JSON"
     raise Mismatch("$", problem)
@@ -37,7 +37,7 @@ def _no_constant(name: str) -> object:
 @functools.cache
 def _load() -> Callable[[bytes], object]:
     try:
-        import orjson  # noqa: PLC0415 - optional, and loaded at first use only
+        import orjson  # noqa: PLC0415 - optional, and loaded at the first use
     except ImportError:
         return functools.partial(json.loads, parse_constant=_no_constant)
     return cast("Callable[[bytes], object]", orjson.loads)
@@ -51,7 +51,7 @@ def dumper() -> Callable[[object], bytes]:
         return encoder.encode(tree).encode()
 
     try:
-        import orjson  # noqa: PLC0415 - optional, and loaded at first use only
+        import orjson  # noqa: PLC0415 - optional, and loaded at the first use
     except ImportError:
         return slow
 
@@ -59,21 +59,21 @@ def dumper() -> Callable[[object], bytes]:
         try:
             return orjson.dumps(tree)
         except TypeError:
-            # It knows no integers of more than 64 bits; the standard library does.
+            # orjson does not support integers of more than 64 bits; the standard library does.
             return slow(tree)
 
     return fast
 
 
 def check(tree: object, path: str, depth: int) -> None:
-    """Refuse what JSON libraries would refuse, or silently change."""
+    """Refuse values that JSON libraries would refuse or silently change."""
     if isinstance(tree, _PLAIN):
         return
     if isinstance(tree, float):
         if not math.isfinite(tree):
             raise Mismatch(path, "NaN and Infinity have no JSON form")
     elif depth > _MAX_DEPTH:
-        raise Mismatch("$", "it is nested too deeply, or contains itself")
+        raise Mismatch("$", "the value is nested too deeply, or contains itself")
     elif isinstance(tree, dict):
         for key, member in tree.items():
             if not isinstance(key, str):

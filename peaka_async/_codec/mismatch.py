@@ -1,4 +1,4 @@
-"""Where JSON and a type do not fit."""
+"""The error for JSON that does not fit a type."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from types import NoneType
 
 
 class Mismatch(ValueError):
-    """JSON and a type do not fit. It says where and what was expected, never the value: values can be secret.
+    """JSON does not fit a type. The message says what was expected and where, but not the value: it can be secret.
 
     Attributes:
-        path: such as `$.files[0].bytes`; `$` for the whole.
-        problem: what was expected and what kind of value stood there.
+        path: the place, such as `$.files[0].bytes`; `$` is the whole value.
+        problem: what was expected, and which kind of value was found.
     """
 
     def __init__(self, path: str, problem: str) -> None:
@@ -22,7 +22,7 @@ class Mismatch(ValueError):
         return f"at {self.path} {self.problem}"
 
     def within(self, step: str) -> Mismatch:
-        """The same, seen from one level further out."""
+        """The same error, with the path from one level further out."""
         return Mismatch(f"${step}{self.path[1:]}", self.problem)
 
 

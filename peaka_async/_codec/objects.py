@@ -1,4 +1,4 @@
-"""attrs classes: a reader written for each, and a writer by cattrs, both in the API's names."""
+"""Conversion of attrs classes, with the API's names: a generated reader for each class, and a writer by cattrs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _CHECKED_INLINE: dict[object, str] = {str: "a string", bool: "a boolean", int: "
 
 
 def object_factory(kind: type, converter: cattrs.Converter) -> Structure:
-    """A function written for one class: no call for a field that holds a string, a boolean or a whole number.
+    """Generate the reader of one class. It calls no function for fields with a string, a boolean or a whole number.
 
-    For `class A: id: str | None = None; tags: list[str] | None = None` it is::
+    For `class A: id: str | None = None; tags: list[str] | None = None` it generates::
 
         def structure(value, _):
             if value.__class__ is not dict:

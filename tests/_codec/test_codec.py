@@ -1,4 +1,4 @@
-"""JSON and attrs classes: strict where leniency lies, lenient where the service varies."""
+"""JSON and attrs classes: wrong types are errors, and the variations of the live service are accepted."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Node:
 
 @pytest.fixture(params=["orjson", "json"], autouse=True)
 def library(request, monkeypatch):
-    """Every rule holds with either JSON library."""
+    """Run each test with both JSON libraries."""
     codec_json._load.cache_clear()
     codec_json.dumper.cache_clear()
     if request.param == "json":
@@ -92,7 +92,7 @@ def mismatch(value, kind=Node):
     ],
 )
 def test_what_varies_is_taken(value, expected):
-    """Unknown fields, nulls, unknown enum values and both spellings decode."""
+    """Unknown fields, nulls, unknown enum values and both spellings are decoded."""
     assert decode(value) == expected
 
 
@@ -127,7 +127,7 @@ def test_what_varies_is_taken(value, expected):
     ],
 )
 def test_what_lies_is_refused(value, path, problem):
-    """A wrong type is told with its place and without its value."""
+    """The error for a wrong type names the place, and does not show the value."""
     assert mismatch(value) == (path, problem)
 
 
@@ -144,12 +144,12 @@ def test_what_lies_is_refused(value, path, problem):
     ],
 )
 def test_timestamps_have_up_to_nine_digits(text, expected):
-    """Java's instants are read, whatever their precision; without a zone they are UTC."""
+    """Java's instants are read with any precision; without a time zone they are in UTC."""
     assert decode({"id": "1", "at": text}).at == expected
 
 
 def test_marked_timestamps_may_be_milliseconds():
-    """Where older answers gave epoch millis, both forms are read."""
+    """If older answers gave milliseconds since 1970, both forms are read."""
     at = datetime(2024, 1, 15, tzinfo=UTC)
 
     assert decode({"id": "1", "old": int(at.timestamp() * 1000)}).old == at
@@ -167,7 +167,7 @@ def test_marked_timestamps_may_be_milliseconds():
     ],
 )
 def test_a_list_comes_in_three_forms(value, expected):
-    """An array, a single object, or items."""
+    """A list can be an array, a single object, or an object with items."""
     assert decode(value, list[Connection]) == expected
 
 
@@ -176,7 +176,7 @@ def test_a_list_comes_in_three_forms(value, expected):
     [([{"id": 5}], "$[0].id"), ({"id": 5}, "$.id"), ({"items": [{"id": 5}]}, "$.items[0].id"), (5, "$")],
 )
 def test_places_in_lists_are_those_of_the_answer(value, path):
-    """The path is that of the form that came."""
+    """The path of an error is that of the form that was sent."""
     assert mismatch(value, list[Connection])[0] == path
 
 
@@ -185,22 +185,22 @@ def test_places_in_lists_are_those_of_the_answer(value, path):
     [
         (b"", "the body is empty"),
         (b"  \n", "the body is empty"),
-        (b"{", "the body is not JSON: it breaks at character 1"),
-        (b"<html>", "the body is not JSON: it breaks at character 0"),
+        (b"{", "the body is not JSON: invalid at character 1"),
+        (b"<html>", "the body is not JSON: invalid at character 0"),
         (b'{"id": NaN}', "the body is not JSON"),
         (b'{"id": "\xff"}', "the body is not JSON"),
         (b"[" * 100_000, "the body is not JSON"),
     ],
 )
 def test_what_is_not_json_is_told(data, problem):
-    """Broken JSON is told by its place; NaN, bad UTF-8 and endless nesting are not JSON."""
+    """The error for invalid JSON names the place; NaN, invalid UTF-8 and endless nesting are not JSON."""
     with pytest.raises(codec.Mismatch) as raised:
         codec.decode(data, Node)
     assert raised.value.problem.startswith(problem)
 
 
 def test_encoding_leaves_unset_fields_out():
-    """camelCase, irregular names, enum values, timestamps in UTC; no field that is None."""
+    """Names are in camelCase or irregular, enums are their values, timestamps are in UTC, and None is left out."""
     at = datetime(2024, 1, 15, 12, tzinfo=timezone(timedelta(hours=2)))
     node = Node("1", [File(5)], [Node("2")], Status.DONE, at, use_with_ai=False)
 
@@ -216,7 +216,7 @@ def test_encoding_leaves_unset_fields_out():
 
 
 def test_a_mapping_goes_out_as_it_is():
-    """The user's own JSON keeps its names and its nulls; models inside it are encoded."""
+    """The caller's own JSON keeps its names and nulls; models inside it are encoded."""
     assert codec.encode({"a_b": None, "c": [Connection("1")], "big": 2**70}) == (
         b'{"a_b":null,"c":[{"id":"1"}],"big":1180591620717411303424}'
     )
@@ -235,14 +235,14 @@ def test_a_mapping_goes_out_as_it_is():
     ],
 )
 def test_what_has_no_json_form_is_refused(value, path):
-    """Neither library gets to change a value silently."""
+    """No JSON library can change a value silently."""
     with pytest.raises(codec.Mismatch) as raised:
         codec.encode(value)
     assert raised.value.path == path
 
 
 def test_a_mismatch_holds_no_value():
-    """Neither its text, its pickle nor its context shows what stood there."""
+    """The value is not in the error's text, pickle or context."""
     with pytest.raises(codec.Mismatch) as raised:
         decode({"id": ["s3cret"], "status": "s3cret"})
     error = raised.value
@@ -266,7 +266,7 @@ NAMES = [*("id", "files", "children", "status", "at", "old", "ratio", "flag", "e
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 @given(value=st.dictionaries(st.sampled_from(NAMES), json_values) | json_values)
 def test_any_json_decodes_or_is_a_mismatch(value):
-    """Whatever comes, nothing foreign escapes."""
+    """Any input raises only the package's own errors."""
     for kind in (Node, Connection, list[Node], ConnectionConfiguration):
         try:
             codec.decode(json.dumps(value).encode(), kind)
@@ -308,7 +308,7 @@ MODELS = {
 
 @pytest.mark.parametrize("model", MODELS)
 def test_encode_then_decode_is_the_identity(model):
-    """What goes out comes back, for every model."""
+    """An encoded model can be decoded again, for every model."""
 
     @given(MODELS[model])
     def check(value):
@@ -318,7 +318,7 @@ def test_encode_then_decode_is_the_identity(model):
 
 
 def test_hooks_are_built_at_first_use():
-    """Importing the package builds no converter; one call builds the hooks of its own types and no others."""
+    """Importing the package builds no converter; a call builds only the hooks of its own types."""
     code = (
         "import peaka_async\n"
         "from peaka_async._codec import converter, objects\n"

@@ -1,4 +1,4 @@
-"""What type checkers make of the public surface; checked, and never run."""
+"""Uses of the public names, for type checkers. It is checked, but never run."""
 
 from __future__ import annotations
 
