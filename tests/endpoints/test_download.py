@@ -62,13 +62,9 @@ def file(content=CONTENT, *, cut=None, ranges=True, length=True, tag=TAG):
     return behave
 
 
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch):
-    monkeypatch.setattr(download_module, "_PAUSE", 0.001)
-
-
 @pytest.fixture
-async def host():
+async def host(monkeypatch):
+    monkeypatch.setattr(download_module, "_PAUSE", 0.001)
     async with ScriptedServer() as host:
         yield host
 
@@ -273,8 +269,7 @@ class Host:
 
 
 @pytest.fixture
-async def clock(monkeypatch, _no_pauses):
-    monkeypatch.setattr(download_module, "_PAUSE", 0.2)
+async def clock(monkeypatch):
     return Clock(monkeypatch, asyncio.get_running_loop())
 
 
@@ -288,7 +283,9 @@ async def test_what_the_host_is_asked(clock):
         ("exports.download", "GET", "https://files.example/2"),
     ]
     assert [each.headers for each in host.requests] == [{}, {"Range": "bytes=2-", "If-Range": TAG}]
-    assert all((each.safety, each.returns, each.elsewhere) == (Safety.SAFE, bytes, True) for each in host.requests)
+    assert {(each.safety, each.returns, each.elsewhere, each.route) for each in host.requests} == {
+        (Safety.SAFE, bytes, True, "/")
+    }
 
 
 async def test_a_weak_tag_is_no_condition(clock):
@@ -357,8 +354,10 @@ async def test_a_version_counts_only_for_what_was_read(clock):
     """The file may change before its first byte was read; a host that stops sending versions is trusted."""
     changed = Host(Answer(fails=True, ETag=TAG), Answer(b"abcdef", ETag='"v2"'))
     unnamed = Host(Answer(b"ab", fails=True, ETag=TAG), rest(2, b"cdef"))
+    named = Host(Answer(b"ab", fails=True), rest(2, b"cdef", ETag=TAG))
 
-    assert (await changed.read(), await unnamed.read()) == ([b"abcdef"], [b"ab", b"cdef"])
+    assert await changed.read() == [b"abcdef"]
+    assert await unnamed.read() == await named.read() == [b"ab", b"cdef"]
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content_Range": "bytes 1-5/6"}, {"Content_Range": "XX"}])
@@ -494,11 +493,25 @@ async def test_a_folder_that_is_missing(clock, tmp_path):
     assert host.links == 0
 
 
-async def test_leaving_the_context_closes_the_answer(clock):
+async def test_a_piece_that_cannot_be_written(clock, tmp_path):
+    """The answer is closed, and the error is the first one, even if the partial file is gone."""
+    answer = Answer("no bytes")
+
+    async def stream(request):
+        next(tmp_path.iterdir()).unlink()
+        return answer
+
+    with pytest.raises(TypeError):
+        await Download(stream, Host().refresh, decompress=False).save(tmp_path / "out.csv")
+    assert answer.closed
+
+
+@pytest.mark.parametrize("decompress", [False, True])
+async def test_leaving_the_context_closes_the_answer(clock, decompress):
     """The answer is closed even in the middle of the file."""
-    answer = Answer(b"a", b"b")
-    async with Host(answer).download() as download:
-        assert await anext(aiter(download)) == b"a"
+    answer = Answer(*[gzip.compress(b"a")] * 2)
+    async with Host(answer).download(decompress=decompress) as download:
+        assert await anext(aiter(download))
         assert not answer.closed
     assert answer.closed
 

@@ -291,8 +291,9 @@ async def test_an_export_without_an_id(clock):
     sender = RecordingSender(ExportJobCreated(), ExportJobCreated())
     with pytest.raises(DecodeError, match="List the exports"):
         await Exports(sender).run_query("p", "q", ExportRequest())
-    with pytest.raises(DecodeError, match="List the exports"):
+    with pytest.raises(DecodeError, match="List the exports") as raised:
         await Exports(sender).run_table("p", "c", "s", "t", ExportRequest())
+    assert (raised.value.operation, raised.value.path) == ("exports.wait", "$.id")
     assert len(sender.requests) == 2
 
 
