@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import io
 import json
 import os
+import re
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
@@ -22,6 +24,8 @@ _PIECE_BYTES = 256 * 1024
 _MAX_HEADER_BYTES = 1024 * 1024
 _SHOWN_COLUMNS = 20
 _BOM = b"\xef\xbb\xbf"
+_RECORD = re.compile(rb"""(?:[^"\r\n]|"[^"]*")*+[\r\n]""")
+"""A record with its line end; a field in quotes can hold line ends of its own."""
 
 
 def _pieces(file: CsvFile) -> AsyncIterator[bytes]:
@@ -30,7 +34,9 @@ def _pieces(file: CsvFile) -> AsyncIterator[bytes]:
         return _of_bytes(file)
     if isinstance(file, str | os.PathLike):
         return _of_path(Path(file))
-    return aiter(file) if isinstance(file, AsyncIterable) else _of_open(file)
+    if isinstance(file, AsyncIterable):
+        return aiter(file)
+    return _of_open(file)
 
 
 async def _of_bytes(data: bytes) -> AsyncIterator[bytes]:
@@ -61,16 +67,8 @@ async def csv_content(file: CsvFile, request: CsvImportRequest, *, operation: st
         ConfigurationError: the file cannot be read, is empty, or lacks a mapped column. The service would import NULLs
             for it and report success.
     """
-    head = b""
-    problem = None
     pieces = _pieces(file)
-    try:
-        async for piece in pieces:
-            head += piece
-            if b"\n" in head or b"\r" in head or len(head) > _MAX_HEADER_BYTES:
-                break
-    except OSError as error:
-        problem = f"the file cannot be read: {error.strerror or type(error).__name__}"
+    head, problem = await _head(pieces)
     problem = problem or _mismatch(head, request)
     if problem is not None:
         msg = f"{problem}. Nothing was sent."
@@ -94,6 +92,21 @@ async def csv_content(file: CsvFile, request: CsvImportRequest, *, operation: st
         chunks=body,
         repeatable=isinstance(file, bytes | str | os.PathLike),
     )
+
+
+async def _head(pieces: AsyncIterator[bytes]) -> tuple[bytes, str | None]:
+    """The pieces up to the one that completes the first record, and the reason if they cannot be read."""
+    head = b""
+    try:
+        async for piece in pieces:
+            if not isinstance(piece, bytes):
+                return head, f"the file gives {type(piece).__name__} instead of bytes"
+            head += piece
+            if _RECORD.match(head.lstrip()) or len(head) > _MAX_HEADER_BYTES:
+                break
+    except OSError as error:
+        return head, f"the file cannot be read: {error.strerror or type(error).__name__}"
+    return head, None
 
 
 def _configuration(request: CsvImportRequest) -> bytes:
@@ -122,9 +135,9 @@ def _mismatch(head: bytes, request: CsvImportRequest) -> str | None:
     """The reason why the file does not fit the mapping; None if it fits."""
     if not head.strip():
         return "the file is empty"
+    text = head.removeprefix(_BOM).decode(errors="ignore")
     try:
-        text = head.removeprefix(_BOM).decode(errors="ignore")
-        first = next(csv.reader(text.splitlines(keepends=True)))
+        first = next(csv.reader(io.StringIO(text, newline="")))
     except (csv.Error, StopIteration):
         return "the file's first line is not CSV"
     names = [mapping.csv_column_name for mapping in request.mappings if mapping.csv_column_name is not None]
