@@ -35,8 +35,8 @@ left out of `str()`, `repr()`, `args` and the pickle.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self, TypeVar, cast
 
 import attrs
 
@@ -80,6 +80,9 @@ _LOOK_FIRST = (
 )
 
 
+E = TypeVar("E", bound="PeakaError")
+
+
 class WireProgress(enum.Enum):
     """How far an attempt got on the wire."""
 
@@ -120,6 +123,56 @@ class Attempt:
     """The source of the delay: `backoff`, `retry-after`, `retry-after-ms` or `retry-after-date`."""
 
 
+Data = Mapping[str, Any]
+"""What JSON says of an error."""
+
+_ARGS = cast("Any", BaseException.args)
+_IN_ARGS_ALONE = frozenset({"body", "_redacted_body", "__notes__"})
+_EMPTY: tuple[object, ...] = ("", [], {})
+
+
+def _plain(value: object) -> Any:
+    """A value as JSON data."""
+    if isinstance(value, Attempt):
+        return {field.name: _plain(getattr(value, field.name)) for field in attrs.fields(Attempt)}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(member) for name, member in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _is_shown(name: str) -> bool:
+    return not name.startswith("_") and name not in {"body", "outcome_unknown"}
+
+
+def _is_data(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_is_data, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_data, value))
+    return value is None or isinstance(value, str | int | float | bool | WireProgress | Attempt)
+
+
+def _attempt(data: Data) -> Attempt:
+    known = {field.name for field in attrs.fields(Attempt)}
+    values = {name: value for name, value in data.items() if name in known}
+    return Attempt(**{**values, "progress": WireProgress(data["progress"])})
+
+
+_READERS: dict[str, Callable[[Any], object]] = {
+    "attempts": lambda lines: tuple(map(_attempt, lines)),
+    "progress": WireProgress,
+    "body": str.encode,
+}
+
+
+def _with_subclasses(kind: type[E]) -> Iterator[type[E]]:
+    yield kind
+    for each in kind.__subclasses__():
+        yield from _with_subclasses(each)
+
+
 def _all_unsent(attempts: tuple[Attempt, ...]) -> bool:
     return all(line.progress is WireProgress.NOT_SENT or line.status == _RATE_LIMITED for line in attempts)
 
@@ -150,10 +203,85 @@ class PeakaError(Exception):
 
     outcome_unknown: bool = False
 
-    def __init__(self, message: str = "", *, operation: str | None = None, attempts: tuple[Attempt, ...] = ()) -> None:
+    def __init__(
+        self,
+        message: str = "",
+        data: Data | None = None,
+        /,
+        *,
+        operation: str | None = None,
+        attempts: tuple[Attempt, ...] = (),
+    ) -> None:
         super().__init__(message)
         self.operation = operation
         self.attempts = attempts
+        self._restore(data)
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """The message, and whatever else is known as JSON data: `type(error)(*error.args)` is the same error."""
+        data = {name: value for name, value in self._data().items() if value is not None and value not in _EMPTY}
+        return (self._message, data) if data else (self._message,)
+
+    @args.setter
+    def args(self, args: tuple[Any, ...]) -> None:
+        _ARGS.__set__(self, args)
+
+    @property
+    def _message(self) -> str:
+        return str(next(iter(_ARGS.__get__(self)), ""))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All that is known of the error as JSON data, without secrets; `from_dict` makes the same error of it.
+
+        ```python
+        logger.error("no connection", extra={"peaka": error.to_dict()})
+        ```
+        """
+        return {
+            "type": type(self).__name__,
+            "message": self._message,
+            **self._data(),
+            "outcome_unknown": self.outcome_unknown,
+            "nothing_sent": self.nothing_sent,
+            "request_id": self.request_id,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Data) -> Self:
+        """The error that `to_dict` described.
+
+        Returns:
+            An error of the class that the data names; if this version does not know it, of the class that was asked.
+        """
+        kind = next((kind for kind in _with_subclasses(cls) if kind.__name__ == data.get("type")), cls)
+        return kind(str(data.get("message", "")), data)
+
+    def _data(self) -> dict[str, Any]:
+        """The attributes as JSON data, without the body."""
+        data = {name: _plain(value) for name, value in vars(self).items() if _is_shown(name) and _is_data(value)}
+        if self.outcome_unknown != type(self).outcome_unknown:
+            data["outcome_unknown"] = self.outcome_unknown
+        notes = getattr(self, "__notes__", None)
+        return {**data, "notes": list(notes)} if notes else data
+
+    def _restore(self, data: Data | None) -> None:
+        """Take what `_data` gave; what an other version adds is left out."""
+        if data is None:
+            return
+        known = vars(self)
+        for name in known.keys() & data.keys():
+            known[name] = _READERS[name](data[name]) if name in _READERS else data[name]
+        unknown = data.get("outcome_unknown", self.outcome_unknown)
+        if unknown != self.outcome_unknown:
+            self.outcome_unknown = unknown
+        for note in data.get("notes", ()):
+            self.add_note(str(note))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What an application has added is not in `args`.
+        state = {name: value for name, value in vars(self).items() if name not in _IN_ARGS_ALONE}
+        return type(self), self.args, state
 
     @property
     def nothing_sent(self) -> bool:
@@ -200,6 +328,8 @@ class TransportError(PeakaError):
     def __init__(
         self,
         message: str = "",
+        data: Data | None = None,
+        /,
         *,
         progress: WireProgress = WireProgress.MAYBE_SENT,
         operation: str | None = None,
@@ -207,6 +337,7 @@ class TransportError(PeakaError):
     ) -> None:
         super().__init__(message, operation=operation, attempts=attempts)
         self.progress = progress
+        self._restore(data)
 
     @property
     def _is_unsent(self) -> bool:
@@ -224,6 +355,8 @@ class ConnectError(TransportError):
     def __init__(
         self,
         message: str = "",
+        data: Data | None = None,
+        /,
         *,
         problem: str = "connection",
         progress: WireProgress = WireProgress.NOT_SENT,
@@ -232,6 +365,7 @@ class ConnectError(TransportError):
     ) -> None:
         super().__init__(message, progress=progress, operation=operation, attempts=attempts)
         self.problem = problem
+        self._restore(data)
 
 
 class PeakaTimeoutError(TransportError, TimeoutError):
@@ -247,6 +381,8 @@ class PeakaTimeoutError(TransportError, TimeoutError):
     def __init__(
         self,
         message: str = "",
+        data: Data | None = None,
+        /,
         *,
         phase: str = "response",
         retry_after: float | None = None,
@@ -257,6 +393,7 @@ class PeakaTimeoutError(TransportError, TimeoutError):
         super().__init__(message, progress=progress, operation=operation, attempts=attempts)
         self.phase = phase
         self.retry_after = retry_after
+        self._restore(data)
 
 
 class OutcomeUnknownError(TransportError):
@@ -282,6 +419,8 @@ class RedirectBlockedError(TransportError):
     def __init__(
         self,
         message: str = "",
+        data: Data | None = None,
+        /,
         *,
         status: int = 0,
         location: str | None = None,
@@ -292,6 +431,7 @@ class RedirectBlockedError(TransportError):
         super().__init__(message, progress=progress, operation=operation, attempts=attempts)
         self.status = status
         self.location = location
+        self._restore(data)
 
 
 class APIError(PeakaError):
@@ -311,6 +451,8 @@ class APIError(PeakaError):
     def __init__(
         self,
         message: str = "",
+        data: Data | None = None,
+        /,
         *,
         status: int = 0,
         error: str | None = None,
@@ -330,10 +472,11 @@ class APIError(PeakaError):
         self.body = body
         self.retry_after = retry_after
         self._redacted_body = body if redacted_body is None else redacted_body
+        self._restore(data)
 
     @property
     def message(self) -> str:
-        return str(self.args[0])
+        return self._message
 
     @property
     def redacted_body(self) -> bytes:
@@ -356,8 +499,13 @@ class APIError(PeakaError):
             what += f". {_LOOK_FIRST}"
         return f"{self.operation}: {what}" if self.operation else what
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self.args, {**self.__dict__, "body": self._redacted_body}
+    def _data(self) -> dict[str, Any]:
+        return {**super()._data(), "body": self._redacted_body.decode("utf-8", "replace")}
+
+    def _restore(self, data: Data | None) -> None:
+        super()._restore(data)
+        if data is not None:
+            self._redacted_body = self.body
 
 
 class BadRequestError(APIError):
@@ -403,6 +551,8 @@ class DecodeError(PeakaError):
     def __init__(
         self,
         message: str = "",
+        data: Data | None = None,
+        /,
         *,
         status: int = 0,
         path: str = "$",
@@ -416,9 +566,7 @@ class DecodeError(PeakaError):
         self.path = path
         self.headers: dict[str, str] = dict(headers or {})
         self.body = body
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self.args, {**self.__dict__, "body": b""}
+        self._restore(data)
 
 
 class WaitError(PeakaError):
@@ -443,6 +591,8 @@ class WorkFailedError(WaitError):
     def __init__(
         self,
         message: str = "",
+        data: Data | None = None,
+        /,
         *,
         state: str = "FAILED",
         operation: str | None = None,
@@ -450,6 +600,7 @@ class WorkFailedError(WaitError):
     ) -> None:
         super().__init__(message, operation=operation, attempts=attempts)
         self.state = state
+        self._restore(data)
 
 
 class OAuth2Error(PeakaError):
@@ -468,6 +619,8 @@ class AuthorizationDenied(OAuth2Error):
     def __init__(
         self,
         message: str = "",
+        data: Data | None = None,
+        /,
         *,
         error: str = "",
         description: str | None = None,
@@ -479,6 +632,7 @@ class AuthorizationDenied(OAuth2Error):
         self.error = error
         self.description = description
         self.uri = uri
+        self._restore(data)
 
     @property
     def _is_unsent(self) -> bool:

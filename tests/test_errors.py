@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import copy
 import inspect
+import json
 import logging
 import pickle
 
+import jsonpickle
+import msgspec
+import orjson
 import pytest
 from scripted_server import ScriptedServer, answer, drip, redirect, reset
 from test_tracing import Recorded
 
 from peaka_async import (
+    APIError,
     Attempt,
+    ConflictError,
     ConnectionRequest,
+    NotFoundError,
     Oauth2Callback,
     OAuth2Credential,
     PeakaClient,
     PeakaError,
     RetryPolicy,
+    ServerError,
     Timeouts,
     WireProgress,
     errors,
@@ -30,21 +38,174 @@ SECRET = 'cl13nt"s3cret'
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, PeakaError)]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_error_survives_pickle_and_copies(kind):
-    """Type, text, ledger and all attributes come back, so that a worker can hand an error on."""
-    ledger = (
-        Attempt(number=1, progress=WireProgress.ANSWERED, status=500),
-        Attempt(number=2, progress=WireProgress.NOT_SENT),
-    )
-    optional = [name for name, p in inspect.signature(kind).parameters.items() if p.kind is p.KEYWORD_ONLY]
-    values = {"status": 418, "path": "$.a", "headers": {"a": "b"}, "error": "E", "retry_after": 1.5, "phase": "pool"}
-    given = {name: values[name] for name in optional if name in values}
-    error = kind("what failed", operation="connections.oauth2_callback", attempts=ledger, **given)
-    error.add_note("a note")
+LEDGER = (
+    Attempt(
+        number=1, progress=WireProgress.ANSWERED, status=500, error="ServerError", duration=0.5, request_id="r1",
+        delay=1.5, delay_source="backoff",
+    ),
+    Attempt(number=2, progress=WireProgress.NOT_SENT),
+)  # fmt: skip
+VALUES = {
+    "status": 418,
+    "path": "$.a",
+    "headers": {"a": "b"},
+    "error": "E",
+    "error_code": 7,
+    "retry_after": 1.5,
+    "phase": "pool",
+    "problem": "tls",
+    "progress": WireProgress.NOT_SENT,
+    "location": "https://a.example/b",
+    "state": "CANCELLED",
+    "description": "no",
+    "uri": "https://a.example",
+    "body": b"raw \xff",
+    "redacted_body": b"[redacted]",
+}
 
-    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):  # noqa: S301
-        assert (type(twin), str(twin), repr(twin), twin.__dict__) == (kind, str(error), repr(error), error.__dict__)
+
+def complete(kind):
+    """An error of which all is known."""
+    names = [name for name, p in inspect.signature(kind).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    given = {name: VALUES[name] for name in names if name in VALUES}
+    error = kind("what failed", operation="connections.oauth2_callback", attempts=LEDGER, **given)
+    error.outcome_unknown = True
+    error.add_note("a note")
+    return error
+
+
+def bare(kind):
+    """An error of which nothing is known."""
+    return kind("what failed")
+
+
+def through_celery(error):
+    """What a result backend with Celery's JSON, its default, keeps and gives."""
+    app = pytest.importorskip("celery").Celery(backend="cache+memory://", set_as_current=False)
+    return app.backend.exception_to_python(json.loads(json.dumps(app.backend.prepare_exception(error, "json"))))
+
+
+def through_taskiq(error):
+    """What taskiq's default result format keeps and gives."""
+    taskiq = pytest.importorskip("taskiq")
+    result = taskiq.TaskiqResult(is_err=True, return_value=None, execution_time=0.1, error=error)
+    return taskiq.TaskiqResult.model_validate_json(result.model_dump_json()).error
+
+
+WAYS = {
+    "pickle": lambda error: pickle.loads(pickle.dumps(error)),  # noqa: S301
+    "old pickle": lambda error: pickle.loads(pickle.dumps(error, 0)),  # noqa: S301
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "args": lambda error: type(error)(*error.args),
+    "args in json": lambda error: type(error)(*json.loads(json.dumps(error.args))),
+    "to_dict": lambda error: PeakaError.from_dict(json.loads(json.dumps(error.to_dict()))),
+    "orjson": lambda error: PeakaError.from_dict(orjson.loads(orjson.dumps(error.to_dict()))),
+    "msgspec": lambda error: type(error)(*msgspec.msgpack.decode(msgspec.msgpack.encode(error.args))),
+    "jsonpickle": lambda error: jsonpickle.decode(jsonpickle.encode(error, keys=True), keys=True),  # noqa: S301
+    "celery": through_celery,
+    "taskiq": through_taskiq,
+}
+
+
+def known(error):
+    """All that can be asked of an error."""
+    return {
+        "type": type(error),
+        "str": str(error),
+        "repr": repr(error),
+        "args": error.args,
+        "notes": getattr(error, "__notes__", []),
+        "data": error.to_dict(),
+        "attempts": error.attempts,
+        "body": getattr(error, "redacted_body", b""),
+        **{name: getattr(error, name) for name in VALUES if hasattr(error, name) and name != "body"},
+    }
+
+
+@pytest.mark.parametrize("make", [complete, bare])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_every_error_comes_through_as_it_was(way, kind, make):
+    """Type, text, ledger, notes and all attributes come back, so that a worker can hand an error on."""
+    error = make(kind)
+    twin = way(error)
+
+    assert known(twin) == known(error)
+    assert getattr(twin, "body", b"") in {b"", b"[redacted]"}
+
+
+def test_a_dict_says_all_that_a_handler_asks():
+    """For logs: what failed, on which operation, and what may be done next."""
+    error = ServerError("no", operation="connections.create", status=502, attempts=LEDGER[:1])
+    data = error.to_dict()
+
+    assert json.loads(json.dumps(data)) == data
+    assert data == {
+        "type": "ServerError",
+        "message": "no",
+        "operation": "connections.create",
+        "attempts": [
+            {
+                "number": 1,
+                "progress": "answered",
+                "status": 500,
+                "error": "ServerError",
+                "duration": 0.5,
+                "request_id": "r1",
+                "delay": 1.5,
+                "delay_source": "backoff",
+            }
+        ],
+        "status": 502,
+        "error": None,
+        "error_code": None,
+        "headers": {},
+        "retry_after": None,
+        "body": "",
+        "outcome_unknown": False,
+        "nothing_sent": False,
+        "request_id": "r1",
+    }
+
+
+def test_what_another_version_wrote_can_be_read():
+    """A class that this version does not know becomes the one that was asked for; members that it does not know go."""
+    written = {"type": "TeapotError", "message": "no", "status": 418, "operation": "x", "added": 1,
+               "attempts": [{"number": 1, "progress": "answered", "added": 1}]}  # fmt: skip
+
+    error = APIError.from_dict(written)
+    assert (type(error), str(error), error.attempts) == (
+        APIError,
+        "x: HTTP 418: no",
+        (Attempt(number=1, progress=WireProgress.ANSWERED),),
+    )
+    assert type(PeakaError.from_dict({**written, "type": "NotFoundError"})) is NotFoundError
+    assert type(ConflictError.from_dict({**written, "type": "NotFoundError"})) is ConflictError
+
+
+def test_what_an_application_adds_stays():
+    """Attributes and classes of one's own come through pickle; those that JSON knows come through JSON too."""
+    error = TenantError("no", operation="x")
+    error.tenant, error.seen = "blue", object
+    twin = pickle.loads(pickle.dumps(error))  # noqa: S301
+
+    assert (type(twin), twin.tenant, twin.seen) == (TenantError, "blue", object)
+    assert error.to_dict()["tenant"] == "blue"
+    assert "seen" not in error.to_dict()
+    assert type(PeakaError.from_dict(error.to_dict())) is TenantError
+
+
+def test_args_can_be_replaced():
+    """As with any exception: `error.args = (…, *error.args[1:])` is a way to say more."""
+    error = ServerError("no", status=500)
+    error.args = ("more", *error.args[1:])
+
+    assert (error.message, str(error), error.args[1]["status"]) == ("more", "HTTP 500: more", 500)
+
+
+class TenantError(ServerError):
+    pass
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -99,7 +260,14 @@ async def test_no_error_log_or_span_holds_a_secret(behaviour, options, call, cap
             shown = [repr(peaka), repr(callback), repr(request), repr(peaka._transport.settings)]
     link: BaseException | None = raised.value
     while link is not None:
-        shown += [repr(link), str(link), repr(link.args), pickle.dumps(link, 0).decode("latin-1")]
+        shown += [
+            repr(link),
+            str(link),
+            repr(link.args),
+            json.dumps(link.to_dict()),
+            jsonpickle.encode(link, keys=True),
+            pickle.dumps(link, 0).decode("latin-1"),
+        ]
         link = link.__cause__ or link.__context__
     shown += [caplog.text, recorded.reader.get_metrics_data().to_json(), *(span.to_json() for span in recorded.spans)]
 
