@@ -9,7 +9,7 @@ import ssl as ssl_module
 import threading
 import weakref
 from collections.abc import AsyncGenerator
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import aiohttp
 import attrs
@@ -27,6 +27,9 @@ try:
     from peaka_async._transport.connection import DirectLane
 except ModuleNotFoundError:  # httptools is for CPython; elsewhere the session lane serves
     DirectLane = None  # type: ignore[assignment,misc]
+
+if TYPE_CHECKING:
+    from peaka_async._transport.connection import DirectLane as Direct
 
 # Servers keep idle connections for 60 s and more; one that was idle for less is rarely stale.
 _KEEPALIVE_SECONDS = 15.0
@@ -55,7 +58,7 @@ class Lanes:
         own = settings.session
         self._trust_env = settings.trust_env or (own is not None and own.trust_env)
         self._session: SessionLane | None = None
-        self._direct: DirectLane | None = None
+        self._direct: Direct | None = None
         if DirectLane is not None and own is None and self._proxy() is None:
             self._direct = DirectLane(
                 settings.base,
@@ -71,7 +74,7 @@ class Lanes:
         settings = self._settings
         return environment_proxy(URL(settings.base)) if settings.proxy is None and self._trust_env else settings.proxy
 
-    def find(self, message: Message) -> DirectLane | SessionLane:
+    def find(self, message: Message) -> Direct | SessionLane:
         """The lane of a request."""
         direct = self._direct
         if direct is None or message.elsewhere or isinstance(message.body, Content) or is_session_replaced():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from urllib.request import getproxies, proxy_bypass
 
 from yarl import URL
@@ -15,16 +16,13 @@ def checked_proxy(proxy: str, source: str = "proxy") -> URL:
     Raises:
         ConfigurationError: it is not the URL of an HTTP proxy.
     """
-    try:
+    with contextlib.suppress(TypeError, ValueError):
         url = URL(proxy)
-        usable = url.scheme in {"http", "https"} and bool(url.host) and bool(url.port)
-    except (TypeError, ValueError):
-        usable = False
-    if not usable:
-        # The URL can hold a password: it is not shown.
-        msg = f"{source} must be the URL of an HTTP proxy, such as http://proxy.example:3128. Nothing was sent."
-        raise ConfigurationError(msg)
-    return url
+        if url.scheme in {"http", "https"} and url.host and url.port:
+            return url
+    # The URL can hold a password: it is not shown.
+    msg = f"{source} must be the URL of an HTTP proxy, such as http://proxy.example:3128. Nothing was sent."
+    raise ConfigurationError(msg)
 
 
 def environment_proxy(url: URL) -> URL | None:

@@ -80,7 +80,7 @@ class Transport:
             self.shared.pools.check_open()
             call = Call(request, self.settings, span)
             answer = await self._send_with_retries(call)
-            value = value_of(request, answer, call.secrets)
+            value, ledger = value_of(request, answer, call.secrets), call.ledger
         except BaseException as error:
             explain(error, request, call)
             telemetry.ended(request, span, monotonic() - started, error)
@@ -91,7 +91,7 @@ class Transport:
         telemetry.ended(request, span, monotonic() - started)
         found = captured.get()
         if found is not None:
-            found.append(RawResponse(value, answer.status, shown_headers(answer), call.ledger))
+            found.append(RawResponse(value, answer.status, shown_headers(answer), ledger))
         return value
 
     async def stream(self, request: Request[bytes]) -> ByteStream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -32,15 +33,13 @@ class Clock:
         Raises:
             ConfigurationError: the number is negative, or too large for a date.
         """
-        try:
+        with contextlib.suppress(OverflowError, ValueError):
             ahead = self._ahead + timedelta(seconds=seconds)
-            valid = seconds >= 0 and self._began + ahead < datetime.max.replace(tzinfo=UTC) - timedelta(days=366)
-        except (OverflowError, ValueError):
-            valid = False
-        if not valid:
-            msg = "The emulator's time goes forward only: advance(seconds) needs a number from 0 on."
-            raise ConfigurationError(msg)
-        self._ahead = ahead
+            if seconds >= 0 and self._began + ahead < datetime.max.replace(tzinfo=UTC) - timedelta(days=366):
+                self._ahead = ahead
+                return
+        msg = "The emulator's time goes forward only: advance(seconds) needs a number from 0 on."
+        raise ConfigurationError(msg)
 
 
 def iso(moment: datetime | None) -> str | None:

@@ -52,7 +52,7 @@ class Agent:
         modes = texts(call.json_object(), "streamModes") or ["updates"]
         thread, steps = self._answer(call)
         events: list[tuple[str, dict[str, object]]] = [("metadata", {"threadId": thread.id})]
-        events += [(mode, {name: step}) for name, step in steps.items() for mode in modes]
+        events.extend((mode, {name: step}) for name, step in steps.items() for mode in modes)
         return web.Response(body=_stream(events), content_type="text/event-stream")
 
     def _answer(self, call: Call) -> tuple[Thread, dict[str, dict[str, object]]]:

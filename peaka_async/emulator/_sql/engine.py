@@ -97,7 +97,7 @@ class Engine:
         except duckdb.Error as error:
             raise _refusal(error) from None
         if origins is None or len(origins) != len(description):
-            origins = [None] * len(description)
+            origins = [None for _ in description]
         columns = [
             _column(str(each[0]), str(each[1]), origin) for each, origin in zip(description, origins, strict=True)
         ]

@@ -93,7 +93,7 @@ def _check_order(tokens: list[Token]) -> None:
 
 def _reading(tree: exp.Expr) -> exp.Expr:
     """Refuse whatever writes, also inside of a query."""
-    writing = tree.find(exp.DML, exp.DDL, exp.Into, exp.Command)
+    writing = tree.find(exp.DML, exp.DDL, exp.Into, exp.Command)  # pyright: ignore[reportPrivateImportUsage]
     if writing is not None:
         raise not_allowed(writing.key.upper())
     if not isinstance(tree, exp.Query | exp.Values):
