@@ -46,6 +46,7 @@ __all__ = [
     "AuthenticationError",
     "AuthorizationDenied",
     "BadRequestError",
+    "CancelledCall",
     "ConfigurationError",
     "ConflictError",
     "ConnectError",

@@ -133,6 +133,8 @@ class Emulator:
         self._runners: list[web.AppRunner] = []
         self._saving: asyncio.Task[None] | None = None
         self.api_key: str = state.partner_key
+        self.project_id: str
+        self.project_key: str
         self.project_id, self.project_key = _first_project(state)
 
     @property
