@@ -9,11 +9,12 @@ import tomllib
 from pathlib import Path
 from types import FrameType
 
+import peaka_async
 from peaka_async import ConnectionRequest, Oauth2Callback, OAuth2Credential, PeakaClient
 from peaka_async.emulator import Emulator
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "peaka_async"
+PACKAGE = Path(peaka_async.__file__).parent
 OWN_APP = OAuth2Credential(client_id="app", client_secret="secret", redirect_url="https://app.example/return")  # noqa: S106
 
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from layout import layers, modules, watched, way
-
-PACKAGE = Path(__file__).parents[2] / "peaka_async"
+from layout import PACKAGE, layers, modules, watched, way
 
 
 def test_layers_are_those_of_the_contract():
