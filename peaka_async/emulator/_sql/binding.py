@@ -15,6 +15,7 @@ from peaka_async.emulator._sql.statement import parse
 from peaka_async.emulator._state import Column, ProjectRecord, Table
 
 _MAX_DEPTH = 16
+_WHOLE_DAYS = frozenset({"DAY", "WEEK", "MONTH", "QUARTER", "YEAR"})
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In, exp.Like)
 
 
@@ -64,6 +65,11 @@ class Binder:
         """
         self._tables = []
         tree = _with_bindings(parse(sql), bindings or [])
+        if isinstance(tree, exp.Values):
+            width = len(tree.expressions[0].expressions)
+            names = [exp.to_identifier(f"_col{index}", quoted=True) for index in range(width)]
+            tree.set("alias", exp.TableAlias(this=exp.to_identifier("lines"), columns=names))
+            tree = exp.select("*").from_(tree)
         origins = self._resolve(tree, depth=0)
         _set_time(tree, self._now)
         return Bound(tree.sql("duckdb"), origins, self._tables)
@@ -85,6 +91,7 @@ class Binder:
         )
         origins = _origins(tree, root, sources)
         _name_columns(tree)
+        _keep_dates(tree, {node.alias_or_name: origins_of[id(node)][1] for node in tables})
         hidden.rewrite(tree)
         _shorten_columns(tree)
         for node in tables:
@@ -145,6 +152,18 @@ def _name_columns(tree: exp.Expr) -> None:
         for index, each in enumerate(select.expressions):
             if not each.is_star and not isinstance(each, exp.Alias | exp.Column):
                 each.replace(exp.alias_(each.copy(), f"_col{index}", quoted=True))
+
+
+def _keep_dates(tree: exp.Expr, aliases: dict[str, list[Origin]]) -> None:
+    """Let a date that days are added to be a date, as it is in Trino; DuckDB makes a timestamp of it."""
+    dates = {origin.column.name for origins in aliases.values() for origin in origins if origin.column.type == "date"}
+    for node in list(tree.find_all(exp.Add, exp.Sub, exp.DateAdd)):
+        kind = node.this
+        unit = node.args.get("unit") or node.expression.args.get("unit")
+        is_date = isinstance(kind, exp.CurrentDate) or (isinstance(kind, exp.Cast) and kind.is_type("date"))
+        is_date |= isinstance(kind, exp.Column) and kind.name.lower() in dates
+        if is_date and unit is not None and unit.name.upper() in _WHOLE_DAYS:
+            node.replace(exp.cast(node.copy(), "date"))
 
 
 def _set_time(tree: exp.Expr, now: datetime) -> None:
@@ -223,12 +242,12 @@ class _Hidden:
         ]
 
     def _convert(self, node: exp.Expr) -> None:
-        column = node.this
-        if not self._is_hidden(column):
-            return
         if isinstance(node, exp.Cast):
-            node.replace(exp.Lower(this=exp.Hex(this=column.copy())))
-        elif isinstance(node.args.get("expression"), exp.Literal):
+            if self._is_hidden(node.this):
+                node.replace(exp.Lower(this=exp.Hex(this=node.this.copy())))
+            return
+        sides = [node.this, node.args.get("expression"), *node.expressions]
+        if any(self._is_hidden(each) for each in sides) and any(isinstance(each, exp.Literal) for each in sides):
             raise failed(f"line 1:8: Cannot apply operator: ObjectId {_operator(node)} varchar")
 
     def _is_hidden(self, node: object) -> bool:
