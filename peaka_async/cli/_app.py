@@ -191,10 +191,37 @@ def demo() -> None:
 
 @app.command()
 def emulator(
+    *,
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Where to listen; 0 takes a free port.")] = 8930,
+    host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
+    api_key: Annotated[str | None, typer.Option(metavar="KEY", help="The Partner key; a new one if left out.")] = None,
+    project_key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="The project's key; a new one if left out.")
+    ] = None,
+    project: Annotated[str | None, typer.Option(metavar="ID", help="The project's id; mtKDhe1U if left out.")] = None,
+    seed: Annotated[
+        str | None, typer.Option(metavar="FILE", help="What it begins with; a small company if left out.")
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Keeps what it holds; if the file exists it is the seed.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Answer as the published document says.")] = False,
+    control: Annotated[
+        bool, typer.Option("--control", help="Let another process set faults and time, and read the ledger.")
+    ] = False,
 ) -> None:
     """Serve a local Peaka with an OAuth2 provider, on loopback."""
-    from peaka_async.emulator import __main__ as served  # noqa: PLC0415 - only here is it wanted
+    from peaka_async.emulator._command import Options, run  # noqa: PLC0415 - only here it is needed
 
-    sys.argv = ["peaka emulator", "--port", str(port)]
-    raise typer.Exit(served.main())
+    options = Options(
+        port=port,
+        host=host,
+        api_key=api_key,
+        project_key=project_key,
+        project_id=project,
+        seed=seed,
+        state=state,
+        strict=strict,
+        control=control,
+    )
+    raise typer.Exit(run(options))

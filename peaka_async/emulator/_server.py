@@ -24,6 +24,7 @@ from aiohttp import web
 
 from peaka_async.emulator import _front_page, _strict
 from peaka_async.emulator._clock import Clock
+from peaka_async.emulator._control import Control
 from peaka_async.emulator._faults import Fault, Faults, Moment
 from peaka_async.emulator._files import Files
 from peaka_async.emulator._groups.connections import Connections
@@ -83,6 +84,7 @@ class Emulator:
         strict: whether answers are as the published document has them, instead of as the live service gives them.
         manual_time: whether time stands still until `advance` is called.
         pace: how long work in the background takes.
+        control: whether another process on this machine may set faults and time, and read the ledger, at `/control`.
 
     Attributes:
         api_key: a Partner key.
@@ -114,6 +116,7 @@ class Emulator:
         strict: bool = False,
         manual_time: bool = False,
         pace: Pace | None = None,
+        control: bool = False,
     ) -> None:
         self._host, self._port = _loopback(host), port
         self._state_file = None if state_file is None else Path(state_file)
@@ -124,6 +127,7 @@ class Emulator:
         self.oddities: set[Oddity] = self._world.oddities
         self.provider: Provider = Provider(code_seconds=code_seconds, response_mode=response_mode, clock=self._clock)
         server = authorization_server or self.provider
+        self._control = Control(self) if control else None
         self._connections = Connections(self._world, server, state_seconds=state_seconds)
         self._files = Files(self._clock)
         self._operations = routing_table(self._world, self._connections, self._files)
@@ -217,7 +221,7 @@ class Emulator:
         """
         for found, found_schema, each in self.state.projects[self.project_id].tables():
             if (found.name, found_schema, each.name) == (catalog, schema, table) and each.rows is None:
-                each.count = count
+                each.most, each.count = max(each.most, each.count), count
                 return
         msg = f"The emulator has no table {catalog}.{schema}.{table} whose rows can be set."
         raise ConfigurationError(msg)
@@ -313,6 +317,8 @@ class Emulator:
             application.router.add_route(operation.method, _PREFIX + operation.template, self._served(operation))
         application.router.add_routes([*self.provider.routes(), *self._connections.routes()])
         application.router.add_get("/", self._welcome)
+        if self._control is not None:
+            application.router.add_routes(self._control.routes())
         return application
 
     def _served(self, operation: Operation) -> _Handler:

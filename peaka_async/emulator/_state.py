@@ -84,12 +84,16 @@ class Column:
 
 @attrs.define(kw_only=True)
 class Table:
-    """A table with its rows: those in `rows`, as texts or None, or as many as `count` says, made by its columns."""
+    """A table with its rows: those in `rows`, as texts or None, or as many as `count` says, made by its columns.
+
+    `most` is how many there were at most: a cache has those that its source has lost.
+    """
 
     name: str
     columns: list[Column] = attrs.field(factory=list)
     rows: list[list[object]] | None = None
     count: int = 0
+    most: int = 0
     cache_types: list[str] = attrs.field(factory=list)
     parametric: bool = False
     statistics: bool = False

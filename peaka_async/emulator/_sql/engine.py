@@ -106,7 +106,7 @@ class Engine:
 
     def _load(self, table: Table) -> str:
         """Put a table into DuckDB, unless it is there as it is now."""
-        now = (table.version, table.count)
+        now = (table.version, max(table.count, table.most))
         known = self._loaded.get(id(table))
         if known is not None and known[2] == now:
             return known[1]
@@ -129,7 +129,7 @@ def _content(table: Table) -> tuple[str, list[str]]:
         columns = ", ".join(
             f"CAST({expression} AS {duckdb_type(each.type)}) AS {_quoted(each.name)}" for each, expression in made
         )
-        return f"SELECT {columns} FROM range({table.count}) numbers(i)", []  # noqa: S608 - the seed's own
+        return f"SELECT {columns} FROM range({max(table.count, table.most)}) numbers(i)", []  # noqa: S608 - the seed's own
     columns = ", ".join(_read_column(index, each) for index, each in enumerate(table.columns, start=1))
     rows = json.dumps(table.rows)
     return f"SELECT {columns} FROM (SELECT unnest(from_json(?, '[[\"VARCHAR\"]]')) AS cells)", [rows]  # noqa: S608

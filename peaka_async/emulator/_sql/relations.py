@@ -80,7 +80,10 @@ def rows_seen(project: ProjectRecord, catalog: Catalog, schema: str, table: Tabl
     for cache in project.caches.values():
         if (cache.catalog_id, cache.schema, cache.table) == (catalog.id, schema, table.name) and not cache.deleting:
             return cache.rows if cache.filled else 0
-    return READ_CAP if catalog.capped and table.cache_types else None
+    present = table.count if table.rows is None and table.most > table.count else None
+    if catalog.capped and table.cache_types:
+        return READ_CAP if present is None else min(READ_CAP, present)
+    return present
 
 
 def _semantic(project: ProjectRecord, catalog: Catalog, schema: str, name: str) -> QueryRelation | None:
