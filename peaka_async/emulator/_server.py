@@ -358,6 +358,9 @@ class Emulator:
             answer = await done if inspect.isawaitable(done) else done
         except Refusal as refusal:
             answer = Answer(refusal.status, refusal.body)
+        except ModuleNotFoundError as error:
+            message = f"The emulator's SQL needs {error.name}: pip install peaka-async[emulator]"
+            answer = Answer(501, {"error": "Not Implemented", "message": message})
         if isinstance(answer, web.Response):
             return answer
         if not isinstance(answer, Answer):

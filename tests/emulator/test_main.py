@@ -121,3 +121,34 @@ async def test_a_taken_port_is_said(start):
         code, out, err = await ended(await start("--port", str(taken.getsockname()[1])))
 
     assert (code, out, "in use" in err, "Traceback" in err) == (1, "", True, False)
+
+
+@NEEDS_SIGNALS
+async def test_all_options_reach_the_emulator(start, tmp_path):
+    """Keys, project, strict answers, a state file and the control endpoint."""
+    path = tmp_path / "state.json"
+    process = await start(
+        *("--port", "0", "--api-key", "pk-1", "--project-key", "pk-2", "--project", "shop"),
+        *("--state", str(path), "--strict", "--control"),
+    )
+    banner = await banner_of(process)
+    origin = re.search(r"at (http://127\.0\.0\.1:\d+)/api/v1$", banner, re.MULTILINE)[1]
+    async with aiohttp.ClientSession(headers={"Authorization": "Bearer pk-1"}) as session:
+        async with session.get(f"{origin}/api/v1/organizations") as answer:
+            strictly = await answer.json()
+        async with session.post(f"{origin}/control/advance", json={"seconds": 5}) as answer:
+            advanced = answer.status
+        process.send_signal(signal.SIGTERM)
+        await ended(process)
+
+    assert "pk-2" in banner
+    assert "shop" in banner
+    assert (strictly["name"], advanced) == ("Emulated organization", 200)
+    assert '"partnerKey":"pk-1"' in path.read_text().replace(" ", "")
+
+
+async def test_a_seed_that_cannot_be_read_is_said(start, tmp_path):
+    """One message, exit status 2."""
+    code, out, err = await ended(await start("--port", "0", "--seed", str(tmp_path / "nope.json")))
+
+    assert (code, out, "nope.json" in err, "Traceback" in err) == (2, "", True, False)

@@ -43,7 +43,7 @@ class Local:
         return answer["data"]
 
     async def count(self, table):
-        return int((await self.rows(f"SELECT COUNT(*) FROM {table}"))[0][0])  # noqa: S608 - a test names it
+        return int((await self.rows(f"SELECT COUNT(*) FROM {table}"))[0][0])
 
     def catalog(self, name, number=0):
         catalogs = self.emulator.state.projects[self.emulator.project_id].catalogs.values()
