@@ -1,4 +1,4 @@
-"""The main job's call against the same call by hand on aiohttp: the short form of `suite.py`, to run after a change.
+"""Compare `oauth2_callback` with the same call by hand with aiohttp: a short form of `suite.py`, to run after a change.
 
 python benchmarks/call.py [--in-flight N ...] [--rounds N] [--loop asyncio|uvloop]
 """
@@ -10,7 +10,7 @@ import argparse
 from peers import BARE, OURS, PEERS
 from suite import LOOPS, static_server, sweep, with_steady_memory
 
-# With two clients there is time for long rounds: short ones swing by a third on a machine that others share.
+# With two clients there is time for long rounds: short rounds vary by a third on a shared machine.
 LEAST_CALLS = 5_000
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with_steady_memory()
     peers = {name: PEERS[name] for name in (BARE, OURS)}
-    with static_server() as (_, base):
+    with static_server() as (_, base, _):
         sweep(peers, base, arguments.loop, arguments.rounds, tuple(arguments.in_flight), least=LEAST_CALLS)
 
 
