@@ -1,4 +1,4 @@
-"""What `import peaka_async` costs, against `import aiohttp`: CPU time of fresh interpreters, in turns, as a ratio.
+"""Compare the CPU time of `import peaka_async` and `import aiohttp`, in new interpreters that take turns.
 
 python benchmarks/imports.py [--rounds N]
 """
@@ -13,7 +13,7 @@ import sys
 
 
 def cost(code: str) -> float:
-    """CPU milliseconds (user and system) of an interpreter that runs the code."""
+    """The CPU time of an interpreter that runs the code, user and system, in milliseconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 - our own code
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -29,7 +29,7 @@ def main() -> None:
     taken = [(cost("pass"), cost("import aiohttp"), cost("import peaka_async")) for _ in range(rounds)]
     bare, theirs, ours = (statistics.median(column) for column in zip(*taken, strict=True))
     ratio = statistics.median((mine - base) / (yours - base) for base, yours, mine in taken)
-    print(f"CPU of an import, medians of {rounds} rounds, the interpreter's own {bare:.0f} ms taken off")
+    print(f"CPU of an import, medians of {rounds} rounds, without the {bare:.0f} ms of the interpreter")
     print(f"  aiohttp      {theirs - bare:6.0f} ms")
     print(f"  peaka_async  {ours - bare:6.0f} ms   {ratio:5.2f} × aiohttp")
 

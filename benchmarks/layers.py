@@ -1,4 +1,4 @@
-"""Where the microseconds of a call go that aiohttp does not take: all of it runs, but for the exchange on the wire.
+"""Measure the CPU time of a call without the network exchange, and show how it is divided among modules.
 
 python benchmarks/layers.py
 """
@@ -25,7 +25,7 @@ CALLS = 20_000
 
 
 class Lane:
-    """Stands in for the exchange with the server."""
+    """Replaces the exchange with the server."""
 
     def find(self, _: object) -> Lane:
         return self
@@ -40,7 +40,7 @@ class Lane:
 
 
 async def measure(provider: TracerProvider) -> tuple[float, Counter[str]]:
-    """Microseconds of a call, and how they are shared among modules by the profiler."""
+    """The time of a call in microseconds, and its division among modules by the profiler."""
     callback = peaka_async.Oauth2Callback(QUERY)
     async with peaka_async.PeakaClient("key", base_url="http://127.0.0.1:1", tracer_provider=provider) as peaka:
         loop = asyncio.get_running_loop()
@@ -66,7 +66,7 @@ async def measure(provider: TracerProvider) -> tuple[float, Counter[str]]:
 
 
 def shares(profile: cProfile.Profile) -> Counter[str]:
-    """The profiled time by module, each function's own, with that of the C functions given to their callers."""
+    """The profiled time by module: the time of its functions, and of the C functions that they call."""
     found: Counter[str] = Counter()
     for (path, _, _), (_, _, own, _, callers) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
         if path != "~":
@@ -91,7 +91,7 @@ def module_of(path: str) -> str:
 
 
 def main() -> None:
-    print("CPU of a call but for the exchange on the wire, and where the profiler sees it go")
+    print("CPU of a call without the network exchange, by module")
     for name, provider in (
         ("no spans", NoOpTracerProvider()),
         ("nothing sampled", sampling_nothing()),

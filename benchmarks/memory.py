@@ -1,8 +1,8 @@
-"""How much memory an import and a download of a large file take: the growth of the process's peak.
+"""Measure the memory of an import and a download of a large file: the growth of the process's peak.
 
     python benchmarks/memory.py [--megabytes N]
 
-It fails where one of them takes more than 32 MB: neither may hold the file.
+It fails if one of them takes more than 32 MB: they must not hold the whole file.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ async def serve() -> None:
 
 
 def peak() -> float:
-    """The largest that this process has been, in MB; what getrusage says of it began with its parent's size."""
+    """The peak memory of this process in MB. getrusage is not used: it starts with the parent's size."""
     status = Path("/proc/self/status").read_text()
     return float(status.partition("VmHWM:")[2].split()[0]) / 1024
 
@@ -78,7 +78,7 @@ async def measure(port: int, megabytes: int) -> dict[str, float]:
         tables, mapping = peaka.internal_tables, CsvImportRequest.of_columns("id", "name")
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "rows.csv"
-            # What a first, small one costs is no cost of size.
+            # A small one first: its cost does not depend on the size of the file.
             await tables.import_csv("p", "t", rows(1), mapping)
             await peaka.exports.download("p", "1").save(path)
             before = peak()

@@ -1,4 +1,4 @@
-"""The clients that are compared. Each does the main job: it posts a callback and gets a Connection."""
+"""The clients that are compared. Each completes a connection: it posts a callback and gets a Connection."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ Job = Callable[[str], Awaitable[object]]
 """Completes a connection of the project."""
 
 Peer = Callable[[str, int], AbstractAsyncContextManager[Job]]
-"""Opens a client of the base URL with so many connections."""
+"""Opens a client of the base URL with at most this many connections."""
 
 
 def trust(base: str) -> ssl.SSLContext | None:
-    """What a client needs to trust the benchmark's own certificate; None without TLS."""
+    """A TLS context that trusts the benchmark's certificate; None without TLS."""
     return ssl.create_default_context(cafile=CERTIFICATE) if base.startswith("https:") else None
 
 
-# ── The floor: what asyncio alone costs ──────────────────────────────────────────────────────────────────────────────
+# ── The lower limit: asyncio alone ───────────────────────────────────────────────────────────────────────────────────
 
 
 class _Connection(asyncio.Protocol):
@@ -114,7 +114,7 @@ async def protocol(base: str, limit: int) -> AsyncIterator[Job]:
 
 @asynccontextmanager
 async def bare_aiohttp(base: str, limit: int) -> AsyncIterator[Job]:
-    """aiohttp as its front page shows it."""  # noqa: D403 - its own name
+    """aiohttp, used as on its front page."""
     connector = aiohttp.TCPConnector(limit=limit, ssl=trust(base) or True)
     async with aiohttp.ClientSession(connector=connector, headers={"Authorization": f"Bearer {KEY}"}) as session:
 
@@ -129,14 +129,14 @@ async def bare_aiohttp(base: str, limit: int) -> AsyncIterator[Job]:
 
 @attrs.frozen
 class Callback:
-    """What is sent."""
+    """The body that is sent."""
 
     queryParameters: str  # noqa: N815 - as the API has it
 
 
 @attrs.frozen
 class Connection:
-    """What comes back."""
+    """The answer."""
 
     id: str | None = None
     name: str | None = None
@@ -146,7 +146,7 @@ class Connection:
 
 @asynccontextmanager
 async def whole_aiohttp(base: str, limit: int) -> AsyncIterator[Job]:
-    """aiohttp by hand with tenacity, spans and cattrs: what a careful team writes."""  # noqa: D403
+    """Hand-written aiohttp with tenacity, spans and cattrs, as a careful team would write it."""
     connector = aiohttp.TCPConnector(limit=limit, ssl=trust(base) or True)
     converter = cattrs.Converter()
     tracer = trace.get_tracer("by-hand")
@@ -202,7 +202,7 @@ class _Nowhere(SpanExporter):
 
 
 class Sink(BaseHTTPRequestHandler):
-    """Takes what is exported, and keeps none of it."""
+    """Accepts exported data and drops it."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -216,7 +216,7 @@ class Sink(BaseHTTPRequestHandler):
 
 @attrs.define
 class Telemetry:
-    """What a peer tells OpenTelemetry; None leaves it to the API, which does nothing without an SDK."""
+    """The OpenTelemetry providers of a client; with None the API is used, which does nothing without an SDK."""
 
     spans: TracerProvider | None = None
     metrics: MeterProvider | None = None
@@ -243,7 +243,7 @@ def recording(exporter: SpanExporter | None = None) -> TracerProvider:
 
 
 def measuring() -> MeterProvider:
-    """Metrics that are collected as in production, and read by nobody."""
+    """Metrics that are collected as in production, and then dropped."""
     return MeterProvider([PeriodicExportingMetricReader(_Unread(), export_interval_millis=10_000)])
 
 
@@ -361,14 +361,14 @@ async def by_pyreqwest(base: str, limit: int) -> AsyncIterator[Job]:
 
 
 class GenerationError(Exception):
-    """A client could not be generated; says why."""
+    """A client could not be generated; the message says why."""
 
 
 def generate(command: list[str], folder: Path) -> None:
     """Run a generator and make its package importable.
 
     Raises:
-        GenerationError: it is not installed, or failed.
+        GenerationError: the generator is not installed, or failed.
     """
     program = shutil.which(command[0], path=str(Path(sys.executable).parent)) or shutil.which(command[0])
     if program is None:
@@ -383,7 +383,7 @@ def generate(command: list[str], folder: Path) -> None:
 
 
 def python_client(document: Path, folder: Path) -> Peer:
-    """What openapi-python-client generates: httpx and attrs.
+    """The client that openapi-python-client generates, with httpx and attrs.
 
     Raises:
         GenerationError: it could not be generated.
@@ -420,7 +420,7 @@ def python_client(document: Path, folder: Path) -> Peer:
 
 
 def generator_client(document: Path, folder: Path) -> Peer:
-    """What openapi-generator generates for asyncio: aiohttp and pydantic.
+    """The client that openapi-generator generates for asyncio, with aiohttp and pydantic.
 
     Raises:
         GenerationError: it could not be generated.

@@ -1,4 +1,4 @@
-"""Makes `report.md` and the plots of what `suite.py` measured.
+"""Make `report.md` and the plots from the results of `suite.py`.
 
     python benchmarks/report.py
 
@@ -35,7 +35,7 @@ STYLES = {
 
 
 def ratio(found: Results, name: str, measure: str = "cpu") -> str:
-    """The median and the quartiles of a ratio; a dash where it was not measured."""
+    """The median and the quartiles of a ratio; a dash if it was not measured."""
     spread = found.get(name, {}).get(f"{measure}_ratio")
     if spread is None:
         return "–"
@@ -103,7 +103,7 @@ def save(figure: Any, name: str) -> None:
 
 
 def headline(found: Results) -> str:
-    """The main rows at each level, plain and over TLS."""
+    """The main clients at each number of calls in flight, without and with TLS."""
     columns = {
         f"{int(level):,} in flight{' over TLS' if kind == 'tls' else ''}": found[kind]["asyncio"][level]
         for kind in ("sweep", "tls")
@@ -116,7 +116,7 @@ def headline(found: Results) -> str:
 
 
 def over_tls(found: Results) -> str:
-    """The sweeps over TLS; nothing if the server had none."""
+    """The sweeps over TLS; empty if the server had no TLS."""
     return "".join(
         f"## {loop}, over TLS 1.3\n\nCPU of a call, {BARE} over TLS = 1\n\n{sweep_table(sweep, 'cpu')}\n\n"
         for loop, sweep in found.get("tls", {}).items()
@@ -135,11 +135,11 @@ def written(found: Results) -> str:
         f"![latency](plots/latency-{loop}.svg)\n"
         for loop, sweep in found["sweep"].items()
     )
-    return f"""# What a call costs
+    return f"""# The cost of a call
 
-Every client does the main job against the same static server ({found["server"]}), in turns, in one process. Numbers are
-medians of {found["rounds"]} rounds with their quartiles, as ratios to bare aiohttp in the same round: **{BARE} = 1, lower is
-better**. No client opens more than {found["max_connections"]:,} connections.
+Every client completes connections at the same static server ({found["server"]}). The clients take turns in one process.
+Numbers are medians of {found["rounds"]} rounds with their quartiles, as ratios to bare aiohttp in the same round:
+**{BARE} = 1, lower is better**. No client opens more than {found["max_connections"]:,} connections.
 
 {headline(found)}
 
@@ -147,20 +147,20 @@ better**. No client opens more than {found["max_connections"]:,} connections.
 {over_tls(found)}
 ## A slow server
 
-1,000 calls in flight, each answer after 50 ms.
+1,000 calls in flight; the server answers each after 50 ms.
 
 {plain_table(found["slow"], "µs")}
 
 ## A server with faults
 
-100 calls in flight; every hundredth answer is 429. The share of calls that failed for the caller. (The others
-do not retry a 429.)
+100 calls in flight; every hundredth answer is 429. The table shows the share of calls that raised an error. (The other
+clients do not retry a 429.)
 
 {table(["client", "failed"], [[name, f"{each['failed']['median']:.2%}"] for name, each in found["faulty"].items()])}
 
 ## Large answers
 
-CPU of listing connections, {BARE} with `json.loads` = 1.
+CPU of a list of connections, {BARE} with `json.loads` = 1.
 
 {lists_table(found["lists"])}
 
@@ -172,7 +172,7 @@ CPU of a program that makes one call: the interpreter, the import, the client an
 
 ## Memory
 
-Growth of the peak for each of 1,000 calls that wait for their answers at the same time, each on a connection of its own.
+Growth of the peak memory, per call, with 1,000 calls that wait for their answers at the same time on separate connections.
 
 {memory}
 
@@ -180,8 +180,8 @@ Growth of the peak for each of 1,000 calls that wait for their answers at the sa
 
 {machine}
 
-{skipped}- httpx, and what is built on it, is measured with one call in flight: it looks through its whole pool for each call.
-- The C allocator keeps freed memory (see `call.py`), and what the clients loaded is out of the garbage collector's sight.
+{skipped}- httpx, and clients that use it, are measured with one call in flight: httpx searches its whole pool for each call.
+- The C allocator keeps freed memory (see `suite.py`), and the garbage collector ignores the objects that clients loaded.
 - `python benchmarks/suite.py` measures, `python benchmarks/report.py` writes this{" (a quick run)" if found["quick"] else ""}.
 """
 

@@ -1,4 +1,6 @@
-"""A static answer server, in a process of its own: a request gets the same Connection, unless its project says more.
+"""A server with static answers, in a separate process.
+
+All requests get the same Connection, except for these projects:
 
 | project | answer |
 |---|---|
@@ -45,7 +47,7 @@ def answer_of(kind: bytes, number: int) -> bytes:
 
 
 class Static(asyncio.Protocol):
-    """Answers each complete request; it understands Content-Length and nothing else."""
+    """Answers each complete request; of the headers it reads only Content-Length."""
 
     turns = itertools.count(1)
 

@@ -1,9 +1,9 @@
-"""The whole comparison: every client, from one call in flight to ten thousand, in one run.
+"""The full comparison: all clients, with 1 to 10,000 calls in flight, in one run.
 
     python benchmarks/suite.py [--quick] [--document PATH]
 
-It writes `results.json`; `report.py` makes the report and the plots of it. Rounds interleave the clients, so that what
-the machine does meanwhile happens to all of them, and each ratio is against bare aiohttp in the same round.
+It writes `results.json`; `report.py` makes the report and the plots from it. The clients take turns in each round, so
+that other load on the machine affects all of them, and each ratio is to bare aiohttp in the same round.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ STEADY_MEMORY = {
 def with_steady_memory() -> None:
     """Start again with a C allocator that keeps freed memory.
 
-    By default it gives memory back to the system and asks for it again, or not, by what else is on its heap: the same
-    read from a socket then costs 2 µs in one run and 16 µs in the next, whichever client makes it.
+    By default the allocator returns memory to the system and requests it again, depending on the rest of its heap. Then
+    the same read from a socket costs 2 µs in one run and 16 µs in the next, with any client.
     """
     if STEADY_MEMORY.items() <= os.environ.items() or not sys.platform.startswith("linux"):
         return
@@ -72,7 +72,7 @@ def with_steady_memory() -> None:
 
 @contextlib.contextmanager
 def answering_server() -> Iterator[str]:
-    """The base URL of `server.py`, in a process of its own."""
+    """Run `server.py` in a separate process, and give its base URL."""
     process = subprocess.Popen(  # noqa: S603 - our own file
         [sys.executable, HERE / "server.py"], stdout=subprocess.PIPE, text=True
     )
@@ -99,7 +99,7 @@ http {{
 
 @contextlib.contextmanager
 def static_server() -> Iterator[tuple[str, str, str | None]]:
-    """What it is, its base URL, and that over TLS: nginx if it is installed; without it there is no TLS."""
+    """Run a server, and give its name and its base URLs without and with TLS. Without nginx there is no TLS."""
     nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if nginx is None:
         with answering_server() as base:
@@ -138,7 +138,7 @@ def _await_port(port: int) -> None:
 
 
 async def measured(job: Job, project: str, calls: int, in_flight: int) -> dict[str, float]:
-    """CPU and latency of calls, so many at a time; times in microseconds."""
+    """Measure CPU and latency of calls, with this many in flight; times are in microseconds."""
     numbers = iter(range(calls))
     latencies: list[float] = []
     failures = 0
@@ -149,7 +149,7 @@ async def measured(job: Job, project: str, calls: int, in_flight: int) -> dict[s
             began = time.perf_counter()
             try:
                 await job(project)
-            except Exception:  # noqa: BLE001 - whatever a client raises is a call that failed
+            except Exception:  # noqa: BLE001 - any exception is a failed call
                 failures += 1
             latencies.append(time.perf_counter() - began)
 
@@ -171,7 +171,7 @@ async def measured(job: Job, project: str, calls: int, in_flight: int) -> dict[s
 async def rounds_of(
     peers: Mapping[str, Peer], base: str, project: str, in_flight: int, calls: int, rounds: int
 ) -> dict[str, list[dict[str, float]]]:
-    """What each client took in each round; the clients take turns."""
+    """Measure each client in each round; the clients take turns."""
     taken: dict[str, list[dict[str, float]]] = {name: [] for name in peers}
     async with contextlib.AsyncExitStack() as stack:
         connections = min(max(in_flight, 1), MAX_CONNECTIONS)
@@ -179,7 +179,7 @@ async def rounds_of(
         for job in jobs.values():
             await measured(job, project, calls // 2 + in_flight, in_flight)
         for number in range(rounds):
-            # Each begins a round in its turn, since the one before can leave work behind.
+            # Each client begins a round in turn, because the previous client can leave work behind.
             names = [*jobs][number % len(jobs) :] + [*jobs][: number % len(jobs)]
             for name in names:
                 taken[name].append(await measured(jobs[name], project, calls, in_flight))
@@ -213,10 +213,10 @@ def _spread(values: list[float]) -> dict[str, float]:
 def sweep(
     peers: Mapping[str, Peer], base: str, loop: str, rounds: int, levels: tuple[int, ...], *, least: int = 1_000
 ) -> Results:
-    """Every client at every level, by that many calls a round or more."""
+    """Measure every client at every number of calls in flight, with at least this many calls per round."""
     found: Results = {}
     for in_flight in levels:
-        # httpx searches its pool for each call: with many in flight a call takes milliseconds, and a run hours.
+        # httpx searches its pool for each call: with many in flight, a call takes milliseconds and a run takes hours.
         some = {name: peer for name, peer in peers.items() if name not in ON_HTTPX or in_flight <= MAX_ON_HTTPX}
         calls = max(least, in_flight * 2)
         found[str(in_flight)] = summary(LOOPS[loop](rounds_of(some, base, "p", in_flight, calls, rounds)))
@@ -235,7 +235,7 @@ def _say(what: str, found: Results) -> None:
 
 
 def child(part: str, *arguments: str) -> float:
-    """A number that a fresh process measures."""
+    """Run a measurement in a new process and return its number."""
     command = [sys.executable, str(HERE / "suite.py"), "--child", part, *arguments]
     usual = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=usual)  # noqa: S603
@@ -243,13 +243,13 @@ def child(part: str, *arguments: str) -> float:
 
 
 def peak_kb() -> float:
-    """The largest that this process has been; what getrusage says of it began with its parent's size."""
+    """The peak memory of this process. getrusage is not used: it starts with the parent's size."""
     status = Path("/proc/self/status").read_text()
     return float(status.partition("VmHWM:")[2].split()[0])
 
 
 async def memory_in_flight(name: str, base: str, in_flight: int) -> float:
-    """Kilobytes for each call in flight: the growth of the peak while all of them wait for their answers."""
+    """The memory of a call in flight in kilobytes: the growth of the peak while all calls wait for their answers."""
     async with PEERS[name](base, in_flight) as job:
         await job("p")
         before = peak_kb()
@@ -297,7 +297,7 @@ asyncio.run(main())
 
 
 def cold_start(base: str, rounds: int) -> Results:
-    """CPU milliseconds of a program that makes one call: the interpreter, the import, the client and the call."""
+    """The CPU time in milliseconds of a program that makes one call: interpreter, import, client and call."""
     taken: dict[str, list[dict[str, float]]] = {name: [] for name in COLD}
     for _ in range(rounds):
         for name, program in COLD.items():
@@ -310,7 +310,7 @@ def cold_start(base: str, rounds: int) -> Results:
 
 
 async def list_cost(base: str, size: int, rounds: int) -> dict[str, list[dict[str, float]]]:
-    """CPU microseconds of listing so many connections: the answer's JSON alone, and as models."""
+    """The CPU time in microseconds of a list of connections: as JSON, and as models."""
     import aiohttp  # noqa: PLC0415 - only this part needs them
     import cattrs  # noqa: PLC0415
     import orjson  # noqa: PLC0415
@@ -359,7 +359,7 @@ async def list_cost(base: str, size: int, rounds: int) -> dict[str, list[dict[st
 
 
 def generated(document: Path, folder: Path) -> tuple[dict[str, Peer], dict[str, str]]:
-    """The clients that could be generated, and why the others could not."""
+    """The generated clients, and the reasons why others could not be generated."""
     made: dict[str, Peer] = {}
     skipped: dict[str, str] = {}
     for name, make in GENERATED.items():
@@ -375,7 +375,7 @@ def generated(document: Path, folder: Path) -> tuple[dict[str, Peer], dict[str, 
 
 
 def in_rust() -> tuple[dict[str, Peer], dict[str, str]]:
-    """The clients in Rust that are installed, and why the others are left out."""
+    """The installed clients in Rust, and the reasons why others are left out."""
     missing = {name: f"{name} is not installed" for name in IN_RUST if importlib.util.find_spec(name) is None}
     for reason in missing.values():
         print(f"skipped: {reason}")
@@ -383,7 +383,7 @@ def in_rust() -> tuple[dict[str, Peer], dict[str, str]]:
 
 
 def machine() -> dict[str, str]:
-    """What the numbers were measured on."""
+    """The machine and the versions."""
     model = ""
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -405,7 +405,7 @@ def run(document: Path, *, quick: bool) -> Results:
         rust, no_rust = in_rust()
         found["skipped"] = {**not_made, **no_rust}
         peers = {**PEERS, **rust, **made}
-        # What the clients have loaded by now is not looked through again, in anybody's round.
+        # The garbage collector ignores the objects that the clients have loaded so far, in all rounds.
         gc.collect()
         gc.freeze()
         found["server"] = kind
@@ -433,7 +433,7 @@ def run(document: Path, *, quick: bool) -> Results:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, and not beyond 1,000 in flight")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, at most 1,000 calls in flight")
     parser.add_argument("--document", type=Path, default=DOCUMENT, help="the API's document, to generate clients from")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

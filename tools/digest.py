@@ -1,7 +1,7 @@
-"""What the published document of the API says, without its texts: `python tools/digest.py DOCUMENT`.
+"""Make a digest of the API's published document, without its texts: `python tools/digest.py DOCUMENT`.
 
-The document belongs to Peaka. Its digest is the structure alone, which the tests compare with the code: paths,
-parameters, schemas, types, enums, and the kinds of keys that may call an operation.
+The document belongs to Peaka, so the project keeps only its structure: paths, parameters, schemas, types, enums, and
+the kinds of keys that may call an operation. The tests compare the digest with the code.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ Json = Mapping[str, Any]
 
 
 def document_path() -> Path | None:
-    """Where the whole document is: PEAKA_OPENAPI, or beside the checkout; None if it is not there.
+    """The path of the whole document: PEAKA_OPENAPI, or a file beside the checkout; None if it is missing.
 
     Raises:
-        FileNotFoundError: PEAKA_OPENAPI names no file.
+        FileNotFoundError: PEAKA_OPENAPI is not the path of a file.
     """
     if given := os.environ.get("PEAKA_OPENAPI"):
         if not Path(given).is_file():
-            msg = f"PEAKA_OPENAPI names no file: {given}"
+            msg = f"PEAKA_OPENAPI is not the path of a file: {given}"
             raise FileNotFoundError(msg)
         return Path(given)
     return BESIDE if BESIDE.is_file() else None
 
 
 def digest(document: Json) -> dict[str, Any]:
-    """The document's structure, in the document's own form; the badges of `x-mint` become `keys`."""
+    """The document's structure, in the form of the document; the badges of `x-mint` become `keys`."""
     return {
         "paths": {
             path: {verb: _operation(operations[verb]) for verb in VERBS if verb in operations}
@@ -50,7 +50,7 @@ def digest(document: Json) -> dict[str, Any]:
 
 
 def operations(document: Json) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """All operations of a digest: the verb in capitals, the path, and what is said of it."""
+    """All operations of a digest: the method in upper case, the path, and the description."""
     for path, verbs in document["paths"].items():
         for verb, operation in verbs.items():
             yield verb.upper(), path, operation
@@ -109,7 +109,7 @@ def _schema(schema: Json) -> dict[str, Any]:
 
 
 def as_text(digested: Json) -> str:
-    """The digest as JSON, a path or a schema to a line, so that a change shows what it changes."""
+    """The digest as JSON, with one path or schema per line, so that a diff shows what changed."""
     paths = _lines(digested["paths"])
     schemas = _lines(digested["components"]["schemas"])
     return f'{{"paths": {{\n{paths}\n}}, "components": {{"schemas": {{\n{schemas}\n}}}}}}\n'

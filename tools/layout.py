@@ -1,4 +1,4 @@
-"""How the code is laid out, asked of the code: contracts on imports, what modules say, and a call that is watched."""
+"""The layout of the code, read from the code: import contracts, docstrings of modules, and the files of a call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OWN_APP = OAuth2Credential(client_id="app", client_secret="secret", redirect_url
 
 
 def layers(name: str) -> list[list[str]]:
-    """The layers of a contract, the highest first; what stands beside each other imports nothing of each other."""
+    """The layers of a contract, the highest first; modules of one layer do not import each other."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     (contract,) = [each for each in contracts if each["name"] == name]
     return [
@@ -39,7 +39,7 @@ def modules(folder: str) -> list[tuple[str, str]]:
 
 
 class Watch:
-    """Notes the project's files as a call goes down to the socket, and after it."""
+    """Records the project's files that a call enters on its way down to the socket, and after it."""
 
     def __init__(self) -> None:
         self.down: list[str] = []
@@ -65,7 +65,7 @@ def _file(frame: FrameType) -> str | None:
 
 
 def _files(frame: FrameType | None) -> list[str]:
-    """The project's files on the stack, the caller's first; a file that calls itself is there once."""
+    """The project's files on the stack, the caller's first; a file that calls itself is listed once."""
     stack: list[str] = []
     while frame is not None:
         name = _file(frame)
@@ -76,7 +76,7 @@ def _files(frame: FrameType | None) -> list[str]:
 
 
 async def watched() -> Watch:
-    """A connection is completed, over a socket that is open already, at a local Peaka."""
+    """Complete a connection at a local Peaka, over a socket that is already open."""
     watch = Watch()
     async with Emulator() as emulator, PeakaClient(emulator.api_key, base_url=emulator.base_url) as peaka:
         pending = await peaka.connections.create(emulator.project_id, ConnectionRequest("crm", "hubspot", OWN_APP))
@@ -90,7 +90,7 @@ async def watched() -> Watch:
 
 
 def way() -> list[list[str]]:
-    """The files of a call, as a table: those that it goes down through, what they ask, and what reads the answer."""
+    """The files of a call as a table: the files on the way down, the files that they use, and those on the way back."""
     watch = asyncio.run(watched())
     rows = [["On the way", "It asks"]]
     for name in watch.down:

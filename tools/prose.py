@@ -45,7 +45,6 @@ ALLOWED: dict[str, str] = {
     "tests/tools/test_prose.py": "tests that the phrases are found",
     **dict.fromkeys(
         (
-            "benchmarks/",
             "docs/",
             "peaka_async/_transport/",
             "peaka_async/cli/",
@@ -55,7 +54,6 @@ ALLOWED: dict[str, str] = {
             "tests/_transport/",
             "tests/browser/",
             "tests/cli/",
-            "tests/conformance/",
             "tests/emulator/",
             "tests/integrations/",
             "tests/oauth2/",

@@ -1,7 +1,7 @@
-"""The method, the models and the test of an operation: `python tools/scaffold.py OPERATION_ID [DOCUMENT]`.
+"""Print the method, the models and the test of an operation: `python tools/scaffold.py OPERATION_ID [DOCUMENT]`.
 
-It prints what the document says, in the form that the code has. Names that read better, what a caller should know, and
-what the live service does otherwise are for a person to add.
+The code is made from the document. Add better names, facts that callers need, and differences of the live service by
+hand.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ SAFETY = {"GET": Safety.SAFE, "PUT": Safety.IDEMPOTENT, "DELETE": Safety.IDEMPOT
 GROUPS = {"AgentV2": "agent", "Embedded Peaka Api": "embedded", "Projects (Deprecated)": "deprecated_projects"}
 SINGULAR_GROUPS = {"agent", "cache", "embedded", "metadata", "sql"}
 VERBS = {"read": "get"}
-# What the names of models have beside the thing that is sent.
+# Words in the names of models that are not part of the name of the thing that is sent.
 NOT_NOUNS = {"Request", "Dto", "V2", "Create", "Update", "Rename"}
 
 
 class NotDescribedError(Exception):
-    """The operation sends or answers what only a person can describe."""
+    """The operation sends or answers data that has to be described by hand."""
 
 
 def snake(name: str) -> str:
@@ -49,7 +49,7 @@ def plural(noun: str) -> str:
 
 
 def group_of(tag: str) -> str:
-    """The group that a tag of the document names."""
+    """The name of the group for a tag of the document."""
     last = tag.rpartition(" -- ")[2]
     if last in GROUPS:
         return GROUPS[last]
@@ -58,14 +58,14 @@ def group_of(tag: str) -> str:
 
 
 def class_of(group: str) -> str:
-    """The class of a group."""
+    """The name of a group's class."""
     return "".join(word.title() for word in ("caches" if group == "cache" else group).split("_"))
 
 
 def method_of(operation_id: str, group: str) -> str:
-    """The method's name: the operation's without the group's noun; a list of others has a plural noun.
+    """The method's name: the operation's name without the group's noun; the other noun of a list is plural.
 
-    The noun goes if it is there as a whole, and its last word if the operation names nothing else.
+    The whole noun is removed if it is there. Its last word is removed if the operation has no other noun.
     """
     verb, _, rest = snake(operation_id.partition("_")[0]).partition("_")
     singular = group[:-3] + "y" if group.endswith("ies") else group.removesuffix("s")
@@ -79,7 +79,7 @@ def method_of(operation_id: str, group: str) -> str:
 
 @attrs.frozen
 class Operation:
-    """What a digest says of one operation, in the words of the code."""
+    """One operation of a digest, with the names of the code."""
 
     verb: str
     route: str
@@ -104,7 +104,7 @@ class Operation:
 
     @property
     def query(self) -> dict[str, tuple[str, bool]]:
-        """The parameters of the query: type and whether they are required, those that are first."""
+        """The query parameters, each with its type and whether it is required; required ones come first."""
         found = {
             snake(each["name"]): (type_of(each["schema"], self.document), each["required"])
             for each in self.described.get("parameters", [])
@@ -121,7 +121,7 @@ class Operation:
 
     @property
     def answer_schema(self) -> Json | None:
-        """The schema of the good answer; None if it has no body."""
+        """The schema of the successful answer; None if it has no body."""
         (answer,) = [each for status, each in self.described["responses"].items() if status.startswith("2")]
         content = answer["content"]
         if "text/event-stream" in content:
@@ -149,7 +149,7 @@ class Operation:
         if self.answer_schema is None:
             return "NoneType"
         hint = type_of(self.answer_schema, self.document)
-        # The document types several lists as one of their items; the service answers an array.
+        # For several lists the document gives the type of one item; the service answers an array.
         is_one_item = "$ref" in self.answer_schema and self.method.partition("_")[0] == "list"
         return f"list[{hint}]" if is_one_item else hint
 
@@ -159,7 +159,7 @@ class Operation:
 
     @property
     def models(self) -> list[str]:
-        """The schemas that the operation names, and those that these name."""
+        """The schemas that the operation uses, directly or through other schemas."""
         found: dict[str, None] = {}
         for schema in (self.body_schema, self.answer_schema):
             _collect(schema, self.document, found)
@@ -260,7 +260,7 @@ def _parameters(operation: Operation) -> Iterator[str]:
 
 
 def _shown_returns(operation: Operation) -> str:
-    """In a class with a method `list`, the type has another name."""
+    """Rename the type `list` in a class that has a method of that name."""
     return "None" if operation.returns == "NoneType" else operation.returns.replace("list[", "List[")
 
 
@@ -285,7 +285,7 @@ def _mapping(names: Sequence[str]) -> str:
 
 
 def model(name: str, document: Json) -> str:
-    """The classes of a schema: its enums, and the model. What is required comes first."""
+    """The classes of a schema: its enums, and the model. Required fields come first."""
     schema = schemas_of(document)[name]
     needed = set(schema.get("required", []))
     properties = sorted(schema["properties"].items(), key=lambda one: one[0] not in needed)
@@ -316,7 +316,7 @@ def _field(wire_name: str, hint: str, *, needed: bool) -> str:
 
 
 def row_of_test(operation: Operation) -> str:
-    """The row of `tests/endpoints/test_GROUP.py`: the call, and the request that it has to make."""
+    """The row for `tests/endpoints/test_GROUP.py`: the call, and the request that it must make."""
     given = [f'"{name}"' for name in operation.path]
     arguments = ", ".join([*given, *([operation.body[0].upper()] if operation.body else [])])
     target = re.sub(r"\{(\w+)\}", r"\1", operation.template)
@@ -335,18 +335,18 @@ def row_of_test(operation: Operation) -> str:
 
 
 def formatted(source: str) -> str:
-    """As `ruff format` has it."""
+    """Format code with `ruff format`."""
     command = [sys.executable, "-m", "ruff", "format", "--line-length", "116", "-"]
     return subprocess.run(command, input=source, capture_output=True, text=True, check=True).stdout  # noqa: S603
 
 
 def summary_of(operation: Operation, whole: Json) -> str:
-    """The document's line about the operation; empty in a digest."""
+    """The document's summary of the operation; empty in a digest."""
     return str(whole["paths"][operation.route][operation.verb.lower()].get("summary", "")).rstrip(".")
 
 
 def scaffold(operation_id: str, path: Path | None) -> str:
-    """All three, each with the file that it belongs to."""
+    """The method, the models and the test, each with the file that it belongs to."""
     whole = json.loads(path.read_text(encoding="utf-8")) if path else stored()
     document = digest(whole) if path else whole
     operation = found(operation_id, document)

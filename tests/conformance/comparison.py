@@ -16,7 +16,7 @@ SCALARS = {"string": str, "integer": int, "number": float, "boolean": bool}
 
 
 def without_none(hint):
-    """The members of a union that are not None, and not the plain string beside an enum."""
+    """The members of a union, without None and without the plain string beside an enum."""
     if typing.get_origin(hint) is typing.Annotated:
         hint = typing.get_args(hint)[0]
     if typing.get_origin(hint) not in {typing.Union, types.UnionType}:
@@ -27,7 +27,7 @@ def without_none(hint):
 
 
 class Comparison:
-    """Collects what differs, by the place where it does."""
+    """Collects the differences, by their places."""
 
     def __init__(self, document):
         self.schemas = document["components"]["schemas"]
@@ -38,7 +38,7 @@ class Comparison:
         self.found[place] = f"the document has {expected}, the code {got}"
 
     def compare(self, schema, hint, place):
-        """Whether the code's type takes what the schema says."""
+        """Whether the code's type accepts the values of the schema."""
         if schema is None:
             if hint is not type(None):
                 self.report(place, "nothing", hint)

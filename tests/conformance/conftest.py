@@ -1,4 +1,4 @@
-"""The published document of the API: its digest, and the whole if it is there."""
+"""The published document of the API: its digest, and the whole document if it is there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 from digest import digest, document_path, stored
 
-# The document is not the project's to publish: without it, its digest is what is compared.
+# The project may not publish the document. Without it, its digest is compared.
 collect_ignore = [] if document_path() else ["test_document.py"]
 
 
@@ -19,5 +19,5 @@ def whole():
 
 @pytest.fixture(scope="session")
 def document(request):
-    """The structure of the document: of the whole one if it is there, else as the tests keep it."""
+    """The structure of the document: from the whole document if it is there, else the stored digest."""
     return digest(request.getfixturevalue("whole")) if document_path() else stored()

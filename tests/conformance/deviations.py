@@ -1,4 +1,4 @@
-"""Where the code says something else than the published document, and why."""
+"""The deviations of the code from the published document, with their reasons."""
 
 _ARRAY = "the live service answers an array; a single object and {items} are read too"
 _SHAPE = "the document has an untyped map; first-party clients depend on this shape"
@@ -32,11 +32,11 @@ DEVIATIONS = {
     "workspaces.list(answer)": _ARRAY,
 }
 
-# Models that stand behind a deviation.
+# Models that are needed for a deviation.
 NOT_REACHED = {"QueryFolderListResponse"}
 
 EXAMPLES_BEYOND_THE_SCHEMA = {
-    # The example has an id, which the service gives.
+    # The example has an id, which is set by the service.
     "cache.create": {"id"},
 }
 

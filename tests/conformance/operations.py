@@ -1,4 +1,4 @@
-"""The operations as the code describes them: each method is called with stand-ins over a recording send."""
+"""The operations as the code describes them. Each method is called with placeholder values and a recording sender."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from peaka_async.endpoints._base import Group
 from peaka_async.endpoints._groups import GROUPS, Groups
 from peaka_async.models import CsvImportRequest, CsvMapping
 
-# Methods that are made of operations.
+# Methods that combine operations.
 FLOWS = {
     "cache.list_executions_pages",
     "cache.run_full_refresh",
@@ -37,7 +37,7 @@ FLOWS = {
 }
 
 
-class Recorded(Exception):  # noqa: N818 - it is no error
+class Recorded(Exception):  # noqa: N818 - it is not an error
     """Carries a request out of the method that made it."""
 
     def __init__(self, request: Request[object]) -> None:
@@ -46,7 +46,7 @@ class Recorded(Exception):  # noqa: N818 - it is no error
 
 
 class Recorder:
-    """Takes every request, and carries it out of the method that made it."""
+    """Raises every request, to carry it out of the method that made it."""
 
     async def send(self, request):
         raise Recorded(request)
@@ -55,7 +55,7 @@ class Recorder:
 
 
 def groups() -> dict[str, Group]:
-    """The groups, over a sender that records."""
+    """The groups, with a sender that records requests."""
     names = Groups(Recorder())
     return {name: getattr(names, name) for name in GROUPS}
 
@@ -114,7 +114,7 @@ STAND_INS = {
 
 
 def stand_in(name, hint):
-    """A value that can be told from all others, of the parameter's type."""
+    """A unique value of the parameter's type."""
     if name == "file":
         return b"a,b\n1,2\n"
     (kind, *_) = [each for each in typing.get_args(hint) if each is not type(None)] or [hint]
@@ -128,7 +128,7 @@ def stand_in(name, hint):
 
 
 def made(kind):
-    """A model with what it must have and nothing else."""
+    """A model with its required fields only."""
     hints = typing.get_type_hints(kind)
     needed = [field for field in attrs.fields(kind) if field.default is attrs.NOTHING]
     return kind(**{field.alias: [] if "list" in str(hints[field.name]) else f"<{field.name}>" for field in needed})

@@ -1,4 +1,4 @@
-"""The code does what the published document says, but for the deviations below, each with its reason."""
+"""The code agrees with the published document, except for deviations that have a reason."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def published_one(described_one, published):
 
 
 def test_each_operation_has_one_method(published):
-    """Nothing is missing, nothing is there twice; a newer document's operations are named."""
+    """No operation is missing or described twice; the error names new operations of a newer document."""
     got = sorted((each.request.method, each.request.route) for each in DESCRIBED.values())
 
     added = sorted(published.keys() - set(got))
@@ -42,7 +42,7 @@ def test_each_operation_has_one_method(published):
 
 
 def test_path_parameters_come_first_and_in_order(described_one):
-    """Each is filled by the argument that stands at its place."""
+    """Each path parameter is filled by the argument at its position."""
     names = list(described_one.arguments)[: len(described_one.request.path)]
 
     assert list(described_one.request.path.values()) == [described_one.arguments[name] for name in names]
@@ -50,7 +50,7 @@ def test_path_parameters_come_first_and_in_order(described_one):
 
 
 def test_query_parameters(described_one, published_one):
-    """The same names; those that are required are so for the caller, the others can be left out."""
+    """The names are equal; required parameters are required arguments, and others can be left out."""
     wanted = {each["name"]: each["required"] for each in published_one.get("parameters", []) if each["in"] == "query"}
     parameters = inspect.signature(described_one.method).parameters
     values = {camel(name): value for name, value in described_one.request.query.items()}
@@ -66,12 +66,12 @@ def test_query_parameters(described_one, published_one):
 
 
 def test_kinds_of_keys(described_one, published_one):
-    """What only a Partner key may do is known to be so."""
+    """Operations that need a Partner key are marked."""
     assert described_one.request.partner_only == (published_one["keys"] == ["partner"])
 
 
 def test_what_is_deprecated_says_so(described_one, published_one):
-    """Checkers, readers and those who run it see it."""
+    """The deprecation shows in type checkers, in the docstring and at run time."""
     assert hasattr(described_one.method, "__deprecated__") == published_one.get("deprecated", False)
 
 
@@ -84,7 +84,7 @@ CANCELS = {
 
 
 def test_safety(described_one):
-    """By the verb, but for the POSTs that only compute and those that cancel."""
+    """The safety follows from the HTTP method, except for POSTs that only compute or cancel."""
     by_verb = {"GET": Safety.SAFE, "PUT": Safety.IDEMPOTENT, "DELETE": Safety.IDEMPOTENT}
     expected = by_verb.get(described_one.request.method, Safety.ONCE)
     if described_one.name in COMPUTED:
@@ -101,7 +101,7 @@ def body_schema(operation):
 
 
 def answer_schema(operation):
-    """The schema of the good answer, and its media type."""
+    """The type is that of the successful answer's schema and media type."""
     (answer,) = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
     for media_type, content in answer.get("content", {}).items():
         return media_type, content.get("schema", {})
@@ -116,7 +116,7 @@ def body_hint(each):
 
 
 def test_bodies_answers_and_models(document, published):
-    """Each schema has its type, field for field; what deviates is reviewed, and no reviewed deviation is gone."""
+    """Each schema has a model with the same fields. All deviations are listed, and all listed deviations exist."""
     comparison = Comparison(document)
     for name, each in DESCRIBED.items():
         operation = published[each.request.method, each.request.route]

@@ -1,4 +1,4 @@
-"""The whole document, if it is there: the digest is its own, and the code takes its examples."""
+"""The whole document, if it is there: the stored digest is current, and the code reads the examples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from peaka_async._codec import decode, encode
 
 
 def test_the_digest_is_the_documents(whole):
-    """A newer document needs a newer digest: `python tools/digest.py DOCUMENT`."""
+    """A newer document needs a new digest: `python tools/digest.py DOCUMENT`."""
     assert digest(whole) == stored()
 
 
@@ -37,14 +37,14 @@ def examples(content):
 
 
 def known(value):
-    """The value without what is null."""
+    """The value without its null members."""
     if isinstance(value, dict):
         return {name: known(member) for name, member in value.items() if member is not None}
     return [known(item) for item in value] if isinstance(value, list) else value
 
 
 def test_example_requests_are_sent_as_they_stand(described_one, published_one):
-    """Each, read as the method's argument, is sent as the document has it."""
+    """Each example of a request, read as the method's argument, is sent unchanged."""
     hint = body_hint(described_one)
     for example in examples(published_one.get("requestBody", {}).get("content", {})):
         sent = json.loads(encode(decode(json.dumps(example).encode(), hint)))
@@ -57,7 +57,7 @@ def test_example_requests_are_sent_as_they_stand(described_one, published_one):
 
 
 def test_example_answers_are_read(described_one, published_one):
-    """Each becomes what the method returns, and comes out of it again."""
+    """Each example of an answer is decoded to the method's type, and encodes to the same JSON."""
     returns = described_one.request.returns
     for status, answer in published_one["responses"].items():
         if not status.startswith("2") or returns in {bytes, type(None)}:
@@ -76,7 +76,7 @@ def test_example_answers_are_read(described_one, published_one):
 
 
 def test_each_method_names_its_page(described_one, whole):
-    """The link in its docstring is made as the document's publisher makes it."""
+    """The link in the docstring follows the scheme of the documentation's addresses."""
     request = described_one.request
     operation = Operation(
         request.method, request.route, digest(whole)["paths"][request.route][request.method.lower()], {}

@@ -46,7 +46,7 @@ KEPT = {
 
 
 def test_a_digest_is_structure_alone():
-    """Paths, parameters, schemas, enums and kinds of keys are there; no text is."""
+    """The digest has paths, parameters, schemas, enums and kinds of keys, and no texts."""
     made = digest(DOCUMENT)
 
     assert made["components"]["schemas"] == {"Thing": KEPT, "Other": {"type": "array", "items": {"type": "integer"}}}
@@ -69,7 +69,7 @@ def test_a_digest_is_structure_alone():
 
 
 def test_what_is_written_can_be_read():
-    """A path or a schema stands on a line, and the whole is the digest again."""
+    """Each path and each schema is on one line, and the text can be read back as the digest."""
     text = as_text(digest(DOCUMENT))
 
     assert json.loads(text) == digest(DOCUMENT)
@@ -77,12 +77,12 @@ def test_what_is_written_can_be_read():
 
 
 def test_the_stored_digest_has_all_operations():
-    """It is what the tests compare with the code."""
+    """The command stores the digest that the tests compare with the code."""
     assert len({operation["operationId"] for _, _, operation in operations(stored())}) == 137
 
 
 def test_a_document_that_is_not_there(monkeypatch, tmp_path):
-    """A wrong path is told, and not taken for the absence of a document."""
+    """A wrong path is an error, and not treated as a missing document."""
     monkeypatch.setenv("PEAKA_OPENAPI", str(tmp_path / "none.json"))
 
     with pytest.raises(FileNotFoundError, match="PEAKA_OPENAPI"):

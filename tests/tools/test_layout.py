@@ -1,4 +1,4 @@
-"""The pictures of the code show the code."""
+"""The layout of the code, as the documentation shows it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from layout import PACKAGE, layers, modules, watched, way
 
 
 def test_layers_are_those_of_the_contract():
-    """From the highest to the lowest, and what stands beside each other in one row."""
+    """The layers are listed from the highest to the lowest, with the modules of one layer in one row."""
     rows = layers("Imports point one way")
 
     assert (rows[0], rows[-1]) == (["cli", "pytest_plugin"], ["errors"])
@@ -17,14 +17,14 @@ def test_layers_are_those_of_the_contract():
 
 @pytest.mark.parametrize("folder", ["_transport", "_codec", "oauth2", "endpoints"])
 def test_every_module_says_what_it_is(folder):
-    """A table of modules leaves none out."""
+    """A table of modules lists all of them."""
     names = {path.name for path in (PACKAGE / folder).glob("*.py")} - {"__init__.py", "__main__.py"}
 
     assert {name for name, _ in modules(folder)} == names
 
 
 async def test_a_call_goes_straight_to_the_socket():
-    """From the endpoint down, no file is entered twice, and few files lie between the two."""
+    """On the way down from the endpoint to the socket, a call enters few files, and each of them once."""
     watch = await watched()
 
     assert watch.down[0] == "endpoints/connections.py"
@@ -34,7 +34,7 @@ async def test_a_call_goes_straight_to_the_socket():
 
 
 def test_the_way_has_all_files_of_a_call():
-    """The table leaves out nothing that the call enters."""
+    """The table lists all files that the call enters."""
     text = str(way())
 
     for name in ("send.py", "deadline.py", "tracing.py", "_request.py", "answer.py"):

@@ -1,4 +1,4 @@
-"""The scaffold prints what stands in the code, but for what a person named or knew better."""
+"""The scaffold prints the code that the project has, except for parts that were changed by hand."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ DOCUMENT = stored()
 CODE = {(each.request.method, each.request.route): each for each in described()}
 BY_ID = {operation["operationId"]: CODE[verb, route] for verb, route, operation in operations(DOCUMENT)}
 
-# A file is sent, or events are answered.
+# The operation sends a file, or answers with events.
 NOT_DESCRIBED = {"chatStream", "importCsv"}
 
-# The document's names are misspelt, repeat the path, or do not say that they list or begin something.
+# The document's names are misspelt, repeat the path, or do not say that they list or start something.
 NAMED_BY_HAND = {
     "addOrRemoveQueryFromFolder",
     "cancelIncrementalCache",
@@ -79,7 +79,7 @@ NAMED_BY_HAND = {
 
 
 def test_names_follow_one_rule():
-    """Only the names that a person chose are not the rule's, and they are listed."""
+    """All names follow the rule, except the listed names that were chosen by hand."""
     by_rule = {each: f"{found(each, DOCUMENT).group}.{found(each, DOCUMENT).method}" for each in BY_ID}
 
     assert {each for each, name in by_rule.items() if name != BY_ID[each].name} == NAMED_BY_HAND
@@ -100,7 +100,7 @@ def requested(operation):
         async def _send(self, request):
             raise Recorded(request)
 
-    # Within a class, as it will stand: a method `list` hides no builtin from the others' annotations.
+    # Inside a class, as in the project, where a method `list` must not hide the builtin from annotations.
     kind = executed("class Printed:\n" + textwrap.indent(method(operation), "    "))["Printed"]
     printed = inspect.unwrap(getattr(kind, operation.method))
     hints = typing.get_type_hints(printed)
@@ -112,7 +112,7 @@ def requested(operation):
 
 @pytest.mark.parametrize("operation_id", sorted(BY_ID.keys() - NOT_DESCRIBED))
 def test_the_method_makes_the_request_of_the_code(operation_id):
-    """Verb, route, parameters, kind of key, safety and answer; only what deviates from the document is other."""
+    """Method, route, parameters, kind of key, safety and answer are equal, except for listed deviations."""
     got, code = requested(found(operation_id, DOCUMENT)), BY_ID[operation_id]
     expected = code.request
 
@@ -145,7 +145,7 @@ def without_docstring(source):
     ],
 )
 def test_the_method_is_the_codes_own(operation_id):
-    """Name for name and argument for argument, where nothing was named by hand."""
+    """Names and arguments are equal if nothing was named by hand."""
     printed = formatted(method(found(operation_id, DOCUMENT)))
 
     assert without_docstring(printed) == without_docstring(inspect.getsource(BY_ID[operation_id].method))
@@ -155,7 +155,7 @@ SCHEMAS = [name for name, schema in DOCUMENT["components"]["schemas"].items() if
 
 
 def test_models_are_what_the_document_says(monkeypatch):
-    """All of them, taken together, run and agree with the schemas, as the code's own do."""
+    """Together, the printed models run and agree with the schemas, as the project's models do."""
     module = types.ModuleType("scaffolded")
     monkeypatch.setitem(sys.modules, "scaffolded", module)
     source = "\n".join(model(name, DOCUMENT) for name in SCHEMAS)
@@ -172,7 +172,7 @@ def test_models_are_what_the_document_says(monkeypatch):
     "name", ["Connection", "ExportJobResponse", "Workspace", "WorkspaceRequest", "QueryFolderItem"]
 )
 def test_a_model_has_the_fields_of_the_code(name):
-    """The same names in the same order."""
+    """The names are equal and in the same order."""
     (printed,) = [
         each for each in ast.parse(model(name, DOCUMENT)).body if isinstance(each, ast.ClassDef) and each.name == name
     ]
@@ -182,7 +182,7 @@ def test_a_model_has_the_fields_of_the_code(name):
 
 
 def test_the_row_of_the_test_is_the_codes_own():
-    """As `tests/endpoints/test_connections.py` has it."""
+    """The row is that of `tests/endpoints/test_connections.py`."""
     assert row_of_test(found("getConnection", DOCUMENT)) == (
         'Call("connections.get", ("project_id", "connection_id"), "GET", "/connections/project_id/connection_id", '
         "returns=Connection, safety=Safety.SAFE),\n"
@@ -196,7 +196,7 @@ def test_the_row_of_the_test_is_the_codes_own():
 
 
 def test_it_prints_all_three_with_their_files():
-    """The command, as `nox -s scaffold` runs it."""
+    """`nox -s scaffold` runs this command."""
     command = [sys.executable, ROOT / "tools" / "scaffold.py", "createWorkspace"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
 
@@ -212,7 +212,7 @@ def test_it_prints_all_three_with_their_files():
 
 @pytest.mark.parametrize(("operation_id", "says"), [("noSuchThing", "no operation"), ("importCsv", "multipart")])
 def test_what_it_cannot_print_it_says(operation_id, says):
-    """An exit status and one line."""
+    """The error is an exit status and one line."""
     command = [sys.executable, ROOT / "tools" / "scaffold.py", operation_id]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
 
@@ -221,13 +221,13 @@ def test_what_it_cannot_print_it_says(operation_id, says):
 
 
 def test_a_stream_is_for_a_person_to_describe():
-    """Nothing wrong is printed for it."""
+    """The scaffold raises an error instead of printing wrong code."""
     with pytest.raises(NotDescribedError, match="stream of events"):
         _ = found("chatStream", DOCUMENT).returns
 
 
 def test_a_new_operation_of_a_new_group():
-    """What the code has never seen gets names by the same rules."""
+    """New operations are named by the same rules."""
     described_one = {
         "operationId": "listAuditPolicies",
         "tags": ["Data -- Audit Policy"],
@@ -246,7 +246,7 @@ def test_a_new_operation_of_a_new_group():
     ("noun", "nouns"), [("query", "queries"), ("status", "statuses"), ("tables", "tables"), ("key", "keys")]
 )
 def test_plurals(noun, nouns):
-    """As the API's own names need them."""
+    """Plurals are right for all nouns of the API."""
     assert plural(noun) == nouns
 
 
@@ -254,5 +254,5 @@ def test_plurals(noun, nouns):
     ("name", "words"), [("transpileSQL", "transpile_sql"), ("restApiTokenUrl", "rest_api_token_url")]
 )
 def test_snakes(name, words):
-    """Capitals that stand together are one word."""
+    """Adjacent capital letters are one word."""
     assert snake(name) == words
