@@ -125,7 +125,7 @@ class Attempt:
 
 
 Data = Mapping[str, Any]
-"""What JSON says of an error."""
+"""An error as JSON data."""
 
 _ARGS = cast("Any", BaseException.args)
 _IN_ARGS_ALONE = frozenset({"body", "_redacted_body", "__notes__"})
@@ -220,7 +220,7 @@ class PeakaError(Exception):
 
     @property
     def args(self) -> tuple[Any, ...]:
-        """The message, and whatever else is known as JSON data: `type(error)(*error.args)` is the same error."""
+        """The message, and all attributes as JSON data: `type(error)(*error.args)` makes an equal error."""
         data = {name: value for name, value in self._data().items() if value is not None and value not in _EMPTY}
         return (self._message, data) if data else (self._message,)
 
@@ -233,7 +233,7 @@ class PeakaError(Exception):
         return str(next(iter(_ARGS.__get__(self)), ""))
 
     def to_dict(self) -> dict[str, Any]:
-        """All that is known of the error as JSON data, without secrets; `from_dict` makes the same error of it.
+        """Return the error as JSON data, without secrets. `from_dict` makes an equal error from it.
 
         ```python
         logger.error("no connection", extra={"peaka": error.to_dict()})
@@ -250,10 +250,10 @@ class PeakaError(Exception):
 
     @classmethod
     def from_dict(cls, data: Data) -> Self:
-        """The error that `to_dict` described.
+        """Make an error from the data of `to_dict`.
 
         Returns:
-            An error of the class that the data names; if this version does not know it, of the class that was asked.
+            An error of the class that the data names; if this version does not have that class, an error of this class.
         """
         kind = next((kind for kind in _with_subclasses(cls) if kind.__name__ == data.get("type")), cls)
         return kind(str(data.get("message", "")), data)
@@ -267,7 +267,7 @@ class PeakaError(Exception):
         return {**data, "notes": list(notes)} if notes else data
 
     def _restore(self, data: Data | None) -> None:
-        """Take what `_data` gave; what an other version adds is left out."""
+        """Set the attributes from `_data`; attributes that this version does not have are left out."""
         if data is None:
             return
         known = vars(self)
@@ -280,7 +280,7 @@ class PeakaError(Exception):
             self.add_note(str(note))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # What an application has added is not in `args`.
+        # Attributes that an application has added are not in `args`.
         state = {name: value for name, value in vars(self).items() if name not in _IN_ARGS_ALONE}
         return type(self), self.args, state
 

@@ -1,4 +1,4 @@
-"""Errors travel between processes, and keep what they know to themselves."""
+"""Errors can be sent between processes, and hold no secrets."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ VALUES = {
 
 
 def complete(kind):
-    """An error of which all is known."""
+    """Make an error with all attributes."""
     names = [name for name, p in inspect.signature(kind).parameters.items() if p.kind is p.KEYWORD_ONLY]
     given = {name: VALUES[name] for name in names if name in VALUES}
     error = kind("what failed", operation="connections.oauth2_callback", attempts=LEDGER, **given)
@@ -75,18 +75,18 @@ def complete(kind):
 
 
 def bare(kind):
-    """An error of which nothing is known."""
+    """Make an error with a message only."""
     return kind("what failed")
 
 
 def through_celery(error):
-    """What a result backend with Celery's JSON, its default, keeps and gives."""
+    """Store and load an error as a Celery result backend does with JSON, its default."""
     app = pytest.importorskip("celery").Celery(backend="cache+memory://", set_as_current=False)
     return app.backend.exception_to_python(json.loads(json.dumps(app.backend.prepare_exception(error, "json"))))
 
 
 def through_taskiq(error):
-    """What taskiq's default result format keeps and gives."""
+    """Store and load an error in taskiq's default result format."""
     taskiq = pytest.importorskip("taskiq")
     result = taskiq.TaskiqResult(is_err=True, return_value=None, execution_time=0.1, error=error)
     return taskiq.TaskiqResult.model_validate_json(result.model_dump_json()).error
@@ -109,7 +109,7 @@ WAYS = {
 
 
 def known(error):
-    """All that can be asked of an error."""
+    """All public attributes of an error."""
     return {
         "type": type(error),
         "str": str(error),
@@ -127,7 +127,7 @@ def known(error):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_every_error_comes_through_as_it_was(way, kind, make):
-    """Type, text, ledger, notes and all attributes come back, so that a worker can hand an error on."""
+    """Type, text, attempts, notes and all attributes are kept, so that a worker can pass an error on."""
     error = make(kind)
     twin = way(error)
 
@@ -136,7 +136,7 @@ def test_every_error_comes_through_as_it_was(way, kind, make):
 
 
 def test_a_dict_says_all_that_a_handler_asks():
-    """For logs: what failed, on which operation, and what may be done next."""
+    """The data for logs says what failed, on which operation, and what to do next."""
     error = ServerError("no", operation="connections.create", status=502, attempts=LEDGER[:1])
     data = error.to_dict()
 
@@ -170,7 +170,7 @@ def test_a_dict_says_all_that_a_handler_asks():
 
 
 def test_what_another_version_wrote_can_be_read():
-    """A class that this version does not know becomes the one that was asked for; members that it does not know go."""
+    """An unknown class becomes the class that was asked for, and unknown members are left out."""
     written = {"type": "TeapotError", "message": "no", "status": 418, "operation": "x", "added": 1,
                "attempts": [{"number": 1, "progress": "answered", "added": 1}]}  # fmt: skip
 
@@ -185,7 +185,7 @@ def test_what_another_version_wrote_can_be_read():
 
 
 def test_what_an_application_adds_stays():
-    """Attributes and classes of one's own come through pickle; those that JSON knows come through JSON too."""
+    """Pickle keeps an application's own attributes and classes; JSON keeps those that it can represent."""
     error = TenantError("no", operation="x")
     error.tenant, error.seen = "blue", object
     twin = pickle.loads(pickle.dumps(error))  # noqa: S301
@@ -197,7 +197,7 @@ def test_what_an_application_adds_stays():
 
 
 def test_args_can_be_replaced():
-    """As with any exception: `error.args = (…, *error.args[1:])` is a way to say more."""
+    """As with any exception, `error.args = (…, *error.args[1:])` can change the message."""
     error = ServerError("no", status=500)
     error.args = ("more", *error.args[1:])
 
@@ -215,7 +215,7 @@ def test_every_error_says_on_which_operation(kind):
 
 
 def echo(status):
-    """The service's way of quoting what it was sent."""
+    """Quote a request's data in an answer, as the service does."""
     text = f'cannot map {{"clientSecret":"{SECRET}"}} for code={CODE} and 4%2FP7q7W91a-oMsCeLvIaQm6bTrgtp7, key {KEY}'
     return answer(status, {"error": "E", "message": text}, {"X-Echo": CODE, "Set-Cookie": "a=b"})
 
@@ -276,7 +276,7 @@ async def test_no_error_log_or_span_holds_a_secret(behaviour, options, call, cap
 
 
 async def test_the_raw_body_is_there_for_who_needs_it():
-    """The live error keeps the body as it came; its text shows where something was replaced."""
+    """The error keeps the original body; its text shows where a secret was replaced."""
     async with ScriptedServer() as server, PeakaClient(KEY, base_url=server.base_url) as peaka:
         server.script(echo(400))
         with pytest.raises(PeakaError) as raised:
