@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
+import functools
 import io
 import json
 import os
 import re
 import secrets
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from peaka_async._request import Content
 from peaka_async.errors import ConfigurationError
@@ -28,23 +30,21 @@ _RECORD = re.compile(rb"""(?:[^"\r\n]|"[^"]*")*+[\r\n]""")
 """A record with its line end; a field in quotes can hold line ends of its own."""
 
 
-def _pieces(file: CsvFile) -> AsyncIterator[bytes]:
-    """The pieces of the file; an open file is read from its current position."""
+def _again(file: CsvFile) -> Callable[[], AsyncGenerator[bytes, None]] | None:
+    """What gives the pieces of a file that can be read again; None for an open file and for pieces."""
     if isinstance(file, bytes):
-        return _of_bytes(file)
+        return functools.partial(_of_bytes, file)
     if isinstance(file, str | os.PathLike):
-        return _of_path(Path(file))
-    if isinstance(file, AsyncIterable):
-        return aiter(file)
-    return _of_open(file)
+        return functools.partial(_of_path, Path(file))
+    return None
 
 
-async def _of_bytes(data: bytes) -> AsyncIterator[bytes]:
+async def _of_bytes(data: bytes) -> AsyncGenerator[bytes, None]:
     for start in range(0, len(data), _PIECE_BYTES):
         yield data[start : start + _PIECE_BYTES]
 
 
-async def _of_path(path: Path) -> AsyncIterator[bytes]:
+async def _of_path(path: Path) -> AsyncGenerator[bytes, None]:
     file = await asyncio.to_thread(path.open, "rb")
     try:
         while piece := await asyncio.to_thread(file.read, _PIECE_BYTES):
@@ -54,7 +54,15 @@ async def _of_path(path: Path) -> AsyncIterator[bytes]:
 
 
 async def _of_open(file: BinaryIO) -> AsyncIterator[bytes]:
+    """The pieces of an open file from its current position."""
     while piece := await asyncio.to_thread(file.read, _PIECE_BYTES):
+        yield piece
+
+
+async def _after(head: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The pieces that were read before, and then the others."""
+    yield head
+    async for piece in pieces:
         yield piece
 
 
@@ -67,8 +75,16 @@ async def csv_content(file: CsvFile, request: CsvImportRequest, *, operation: st
         ConfigurationError: the file cannot be read, is empty, or lacks a mapped column. The service would import NULLs
             for it and report success.
     """
-    pieces = _pieces(file)
-    head, problem = await _head(pieces)
+    source: Callable[[], AsyncIterator[bytes]]
+    again = _again(file)
+    if again is not None:
+        source = again
+        async with contextlib.aclosing(again()) as opened:
+            head, problem = await _head(opened)
+    else:
+        pieces = aiter(file) if isinstance(file, AsyncIterable) else _of_open(cast("BinaryIO", file))
+        head, problem = await _head(pieces)
+        source = functools.partial(_after, head, pieces)
     problem = problem or _mismatch(head, request)
     if problem is not None:
         msg = f"{problem}. Nothing was sent."
@@ -78,19 +94,14 @@ async def csv_content(file: CsvFile, request: CsvImportRequest, *, operation: st
 
     async def body() -> AsyncIterator[bytes]:
         yield before
-        if isinstance(file, bytes | str | os.PathLike):
-            rest = _pieces(file)
-        else:
-            yield head
-            rest = pieces
-        async for piece in rest:
+        async for piece in source():
             yield piece
         yield after
 
     return Content(
         media_type=f"multipart/form-data; boundary={boundary}",
         chunks=body,
-        repeatable=isinstance(file, bytes | str | os.PathLike),
+        repeatable=again is not None,
     )
 
 

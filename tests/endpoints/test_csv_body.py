@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from aiohttp import web
+from recording_sender import RecordingSender
 
-from peaka_async import ConfigurationError, OutcomeUnknownError, PeakaClient, RateLimitError, RetryPolicy
+from peaka_async import ConfigurationError, OutcomeUnknownError, PeakaClient, RateLimitError, RetryPolicy, Safety
+from peaka_async.endpoints._csv_body import csv_content
+from peaka_async.endpoints.internal_tables import InternalTables
 from peaka_async.models import CsvImportRequest, CsvMapping, ImportJob
 
 TABLE = b"id,name\n1,Ada\n2,Grace\n"
@@ -166,3 +171,196 @@ async def test_a_file_is_sent_again_after_429_and_a_stream_is_not(server, peaka)
         await peaka.internal_tables.import_csv("p", "t", io.BytesIO(TABLE), BY_NAME)
 
     assert (server.requests, [parts["file"][2] for parts in server.parts]) == (3, [TABLE] * 3)
+
+
+# ── The body without a server ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def content_of(file, request=BY_NAME):
+    return await csv_content(file, request, operation="internal_tables.import_csv")
+
+
+async def body_of(file, request=BY_NAME):
+    return b"".join([piece async for piece in (await content_of(file, request)).chunks()])
+
+
+def given(*pieces):
+    async def give():
+        for piece in pieces:
+            yield piece
+
+    return give()
+
+
+async def test_the_body_is_multipart():
+    """The parts are in the API's order, and the boundary is new for each import."""
+    content = await content_of(b"id,name\n")
+    body = b"".join([piece async for piece in content.chunks()])
+    boundary = content.media_type.removeprefix("multipart/form-data; boundary=")
+
+    assert re.fullmatch("peaka-[0-9a-f]{32}", boundary)
+    assert boundary not in (await content_of(b"id,name\n")).media_type
+    assert body.decode() == (
+        f"--{boundary}\r\n"
+        'Content-Disposition: form-data; name="request"\r\n'
+        "Content-Type: application/json\r\n\r\n"
+        '{"mappings": [{"name": "id", "csvColumnName": "id"}, {"name": "name", "csvColumnName": "name"}], '
+        '"containsHeader": true}\r\n'
+        f"--{boundary}\r\n"
+        'Content-Disposition: form-data; name="file"; filename="import.csv"\r\n'
+        "Content-Type: text/csv\r\n\r\n"
+        "id,name\n\r\n"
+        f"--{boundary}--\r\n"
+    )
+    assert content.size is None
+
+
+@pytest.mark.parametrize("kind", ["bytes", "path", "open file"])
+async def test_a_large_file_is_sent_in_pieces(kind, tmp_path):
+    """A piece has 256 KiB, so that the memory does not grow with the file."""
+    data = b"id,name\n" + bytes(600 * 1024)
+    path = tmp_path / "large.csv"
+    path.write_bytes(data)
+    with path.open("rb") as opened:
+        content = await content_of({"bytes": data, "path": path, "open file": opened}[kind])
+        _, *pieces, _ = [piece async for piece in content.chunks()]
+
+    assert [len(piece) for piece in pieces] == [262144, 262144, 90120]
+    assert b"".join(pieces) == data
+
+
+async def test_only_the_header_line_is_read_before_the_body():
+    """The rest is taken while it is sent."""
+    taken = []
+
+    async def give():
+        for piece in (b"id,", b"name\n1,", b"2\n"):
+            taken.append(piece)
+            yield piece
+
+    content = await content_of(give())
+    before = list(taken)
+    body = b"".join([piece async for piece in content.chunks()])
+
+    assert (before, len(taken)) == ([b"id,", b"name\n1,"], 3)
+    assert b"id,name\n1,2\n" in body
+
+
+async def test_a_path_is_closed_before_the_body_and_after_it(tmp_path, monkeypatch):
+    """A file that is not sent is not kept open."""
+    path = tmp_path / "people.csv"
+    path.write_bytes(TABLE)
+    opened = []
+    plain = Path.open
+    monkeypatch.setattr(Path, "open", lambda *arguments: opened.append(plain(*arguments)) or opened[-1])
+    content = await content_of(path)
+    before = [file.closed for file in opened]
+    assert [piece async for piece in content.chunks()]
+
+    assert (before, [file.closed for file in opened]) == ([True], [True, True])
+
+
+@pytest.mark.parametrize(
+    ("file", "repeatable"), [(TABLE, True), (io.BytesIO(TABLE), False), (given(TABLE), False)], ids=str
+)
+async def test_what_can_be_sent_again(file, repeatable):
+    """Bytes and paths can be read twice."""
+    assert (await content_of(file)).repeatable is repeatable
+
+
+HEADERS = {
+    "a line end in quotes": [b'"id\n1",name\n'],
+    "a line end in quotes, cut": [b'"id', b"\n1", b'",na', b"me\n"],
+    "quotes in quotes": [b'"id\n1",""""\n', b"name\n"],
+    "CR": [b'"id\n1",name', b"\r"],
+    "separators of other systems": ['"id\n1",name,a\u2028b\x0b\x85\n'.encode()],
+    "a blank line first": [b"\n", b'"id\n1",name\n'],
+    "a character that is cut": [b'"id\n1",name,\xc3', b"\xa4\n"],
+    "no line end": [b'"id\n1",name'],
+}
+
+
+@pytest.mark.parametrize("name", [name for name in HEADERS if "blank" not in name and "quotes in" not in name])
+async def test_a_header_is_read_whole(name):
+    """It ends where its record ends, which is not at every line end."""
+    assert await body_of(given(*HEADERS[name]), CsvImportRequest.of_columns("id\n1", "name"))
+
+
+@pytest.mark.parametrize(
+    ("pieces", "says"),
+    [
+        (HEADERS["a blank line first"], "no column id\n1, name; its header has ."),
+        (HEADERS["quotes in quotes"], 'no column name; its header has id\n1, ".'),
+        ([b"\xef\xbb\xbf"], "first line is not CSV."),
+        ([b'id,"' + b"x" * 200_000 + b'"\n'], "first line is not CSV."),
+        ([b'id,"' + b"x" * 100_000] * 11 + [b'",name\n'], "first line is not CSV."),
+        (["id,name\n"], "the file gives str instead of bytes."),
+    ],
+)
+async def test_a_header_that_does_not_fit(pieces, says):
+    """It is refused for what it is, and never read without end."""
+    with pytest.raises(ConfigurationError) as raised:
+        await content_of(given(*pieces), CsvImportRequest.of_columns("id\n1", "name"))
+    assert says in str(raised.value)
+    assert raised.value.operation == "internal_tables.import_csv"
+
+
+async def test_a_header_is_not_read_without_end():
+    """It may have a mebibyte and the piece in which it gets there."""
+    taken = []
+
+    async def give():
+        for _ in range(20):
+            taken.append(1)
+            yield b"x" * 128 * 1024
+
+    with pytest.raises(ConfigurationError, match="not CSV"):
+        await content_of(give())
+    assert len(taken) == 9
+
+
+async def test_many_columns_are_not_all_shown():
+    """The first twenty are enough to see what file it is."""
+    names = [f"c{number}" for number in range(30)]
+    with pytest.raises(ConfigurationError) as raised:
+        await content_of(",".join(names).encode())
+    assert str(raised.value).endswith(f"its header has {', '.join(names[:20])}. Nothing was sent.")
+
+
+@pytest.mark.parametrize(
+    ("indexes", "says"),
+    [([0, 1], None), ([0, 2], "has 2 columns, but the mapping names a column at index 2"), ([5, 0], "at index 5")],
+)
+async def test_each_index_is_checked(indexes, says):
+    """The service would import NULLs for a column that the file lacks."""
+    mappings = [CsvMapping(f"t{index}", csv_column_index=index) for index in indexes]
+    request = CsvImportRequest(mappings, contains_header=False)
+    if says is None:
+        assert b'"csvColumnIndex": 1' in await body_of(b"1,2\n", request)
+        return
+    with pytest.raises(ConfigurationError, match=says):
+        await content_of(b"1,2\n", request)
+
+
+async def test_a_file_that_breaks_says_why():
+    """By the system's word, or else by the error's name."""
+
+    async def give(error):
+        yield b"id"
+        raise error
+
+    for error, says in ((OSError(5, "Input/output error"), "Input/output error"), (OSError("x"), "OSError")):
+        with pytest.raises(ConfigurationError) as raised:
+            await content_of(give(error))
+        assert str(raised.value).endswith(f"the file cannot be read: {says}. Nothing was sent.")
+
+
+async def test_an_import_names_its_operation():
+    """The request is made once, appends rows, and must not be repeated blindly."""
+    sender = RecordingSender()
+    await InternalTables(sender).import_csv("p", "t", TABLE, BY_NAME)
+    (request,) = sender.requests
+
+    assert (request.operation, request.method) == ("internal_tables.import_csv", "POST")
+    assert (request.target(), request.returns) == ("/data/projects/p/table/t/import", ImportJob)
+    assert (request.safety, request.body.repeatable) == (Safety.ONCE, True)
