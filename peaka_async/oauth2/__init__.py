@@ -4,8 +4,6 @@
 aiohttp, and `peaka_async.oauth2.asgi` an application that mounts in Starlette, FastAPI and Litestar.
 """
 
-from types import FunctionType
-
 from peaka_async.oauth2._access_log import (
     AccessLogFilter,
     protect_access_logs,
@@ -21,6 +19,7 @@ from peaka_async.oauth2._connect_request import (
 )
 from peaka_async.oauth2._flow import (
     ConnectFlow,
+    Delivery,
 )
 from peaka_async.oauth2._notices import (
     Notice,
@@ -30,6 +29,16 @@ from peaka_async.oauth2._pending import (
 )
 from peaka_async.oauth2._redis import (
     RedisStore,
+)
+from peaka_async.oauth2._refusals import (
+    NotSavedError,
+    TooManyFlowsError,
+)
+from peaka_async.oauth2._settlement import (
+    GiveUp,
+    Settled,
+    Settlement,
+    TryAgain,
 )
 from peaka_async.oauth2._store import (
     FlowStore,
@@ -44,21 +53,34 @@ __all__ = [
     "ConnectFlow",
     "ConnectRequest",
     "ConnectWeb",
+    "Delivery",
     "FlowStore",
     "ForwardedRedirect",
+    "GiveUp",
     "MemoryStore",
+    "NotSavedError",
     "Notice",
     "OwnApp",
     "OwnRedirect",
     "PeakaApp",
     "PendingFlow",
     "RedisStore",
+    "Settled",
+    "Settlement",
+    "TooManyFlowsError",
+    "TryAgain",
     "Variant",
     "is_local_path",
     "protect_access_logs",
 ]
 
-# Docs, tracebacks and pickles name what people import, not the module that it is written in.
-for _name in __all__:
-    if isinstance(globals()[_name], type | FunctionType):
-        globals()[_name].__module__ = __name__
+
+def _show_public_names() -> None:
+    """Give what private modules define its public name, so that docs and pickles show that name."""
+    for name in __all__:
+        value = globals()[name]
+        if "._" in getattr(value, "__module__", ""):
+            value.__module__ = __name__
+
+
+_show_public_names()

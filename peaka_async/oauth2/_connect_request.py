@@ -1,4 +1,4 @@
-"""What is to be connected, and by which variant of the flow."""
+"""What a customer wants to connect, and by which variant of the flow."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from peaka_async.errors import ConfigurationError
 from peaka_async.models.connections import ConnectionRequest, OAuth2Credential
 
 CALLBACK_PARAMETER = "peaka_flow"
-"""The query parameter of the connectionCallback by which a return is found and shown to be no forgery."""
+"""The query parameter that the flow adds to Peaka's callback, to find a return and to know that it is not made up."""
 
-# What a browser takes for a path of this origin: no second slash, backslash or control character that it reads as one.
-# It is sent as it is, so what a URL has to percent-encode must be encoded already.
+# A path that every browser reads as one of this origin: no second slash, backslash or control character.
+# It is sent as it is, so what a URL has to percent-encode must already be encoded.
 _LOCAL_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -46,6 +46,17 @@ def _check_path(_: object, __: object, value: str | None) -> None:
         raise ConfigurationError(msg)
 
 
+def _check_issuer(request: ConnectRequest, _: object, value: str | None) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str) or not value:
+        msg = "issuer must be the provider's issuer identifier, a str that is not empty."
+        raise ConfigurationError(msg)
+    if isinstance(request.via, PeakaApp | OwnApp):
+        msg = "issuer cannot be checked with PeakaApp and OwnApp: the provider's redirect goes to Peaka."
+        raise ConfigurationError(msg)
+
+
 def is_local_path(value: str) -> bool:
     """Whether a browser that is sent there stays on the same origin: for a `next` that came from outside."""
     return _LOCAL_PATH.fullmatch(value) is not None
@@ -56,9 +67,9 @@ def is_local_path(value: str) -> bool:
 class PeakaApp:
     """Peaka's own OAuth2 app: Peaka takes the provider's redirect, and then sends the browser to `callback`.
 
-    Peaka completes the connection before it is known whose browser consented. It is adopted only for the user who began
-    the flow; but who can make Peaka answer a flow twice could adopt another's consent. `OwnRedirect` and
-    `ForwardedRedirect` check the browser first.
+    Peaka completes the connection before your service can check whose browser gave the consent. The connection is
+    adopted only for the user who began the flow, but an attacker who can make Peaka answer a flow twice could adopt a
+    victim's consent. `OwnRedirect` and `ForwardedRedirect` check the browser first.
     """
 
     callback: str = attrs.field(validator=_check_url)
@@ -69,7 +80,7 @@ class PeakaApp:
 class OwnApp:
     """Your OAuth2 app with Peaka's callback URL: Peaka takes the redirect, and sends the browser to `callback`.
 
-    The browser is checked after Peaka has completed the connection, as with `PeakaApp`.
+    The consent is checked as late as with `PeakaApp`.
     """
 
     client_id: str = attrs.field(repr=False, validator=_check_text)
@@ -80,9 +91,9 @@ class OwnApp:
 @final
 @attrs.frozen
 class ForwardedRedirect:
-    """Your OAuth2 app and redirect URL, which forwards to Peaka; Peaka then sends the browser to `callback`.
+    """Your OAuth2 app and redirect URL, forwarded to Peaka's callback, from which the browser comes to `callback`.
 
-    What answers at `redirect_url` is the handler `forward`, or `ConnectFlow.forward`.
+    The handler `forward`, or `ConnectFlow.forward`, answers at `redirect_url`.
     """
 
     client_id: str = attrs.field(repr=False, validator=_check_text)
@@ -108,21 +119,41 @@ Variant = PeakaApp | OwnApp | ForwardedRedirect | OwnRedirect
 @final
 @attrs.frozen(kw_only=True)
 class ConnectRequest:
-    """A connection that somebody wants.
+    """What a customer wants to connect.
 
-    `remember` is what the application wants to know again at the return, such as the tenant; `return_to` is the path
-    of the application to go to after it. Both are kept on the server and never travel through the browser.
+    Attributes:
+        project_id: the project that gets the connection.
+        connector: the connector's type, such as `hubspot`.
+        name: the connection's name.
+        via: whose OAuth2 app is used, and how the consent comes back.
+        issuer: the provider's issuer identifier, if its redirects carry `iss`
+            ([RFC 9207](https://www.rfc-editor.org/rfc/rfc9207)). A redirect without it, or with another one, is
+            refused.
+        remember: what the application needs to know again at the return, such as the tenant. It stays on the server.
+        return_to: the path of the application to go to at the end. It stays on the server.
 
     Raises:
-        ConfigurationError: a field is empty, or `return_to` is no path of the same origin.
+        ConfigurationError: a field is empty, `return_to` is not a path of the same origin, or `issuer` is given with a
+            variant whose redirect goes to Peaka.
     """
 
     project_id: str = attrs.field(validator=_check_text)
     connector: str = attrs.field(validator=_check_text)
     name: str = attrs.field(validator=_check_text)
     via: Variant
+    issuer: str | None = attrs.field(default=None, validator=_check_issuer)
     remember: Mapping[str, str] = attrs.field(default=_NOTHING, repr=False)
     return_to: str | None = attrs.field(default=None, validator=_check_path)
+
+    @property
+    def return_url(self) -> str:
+        """Where the browser comes back to at the end."""
+        return self.via.redirect_url if isinstance(self.via, OwnRedirect) else self.via.callback
+
+    @property
+    def forward_url(self) -> str | None:
+        """Where the provider's redirect is forwarded from; None if it is not forwarded."""
+        return self.via.redirect_url if isinstance(self.via, ForwardedRedirect) else None
 
 
 def connection_request(request: ConnectRequest, nonce: str) -> ConnectionRequest:

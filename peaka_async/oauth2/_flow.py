@@ -7,9 +7,8 @@ import contextlib
 import logging
 import re
 import secrets
-import time
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self, TypeVar, final
 from urllib.parse import parse_qsl, urlsplit
@@ -18,25 +17,43 @@ import attrs
 
 from peaka_async.client import PeakaClient
 from peaka_async.errors import (
+    APIError,
     ConfigurationError,
+    DecodeError,
     InvalidRedirect,
+    NotFoundError,
+    OutcomeUnknownError,
     PeakaError,
+    TransportError,
     WorkFailedError,
 )
 from peaka_async.models.connections import Connection, Oauth2Callback
 from peaka_async.oauth2._connect_request import (
-    CALLBACK_PARAMETER,
     ConnectRequest,
     ForwardedRedirect,
     OwnRedirect,
     connection_request,
 )
-from peaka_async.oauth2._pending import Outcome, PendingFlow, Record, now, user_digest
-from peaka_async.oauth2._refusals import incomplete, is_final, mismatch, nothing_sent, replayed, unknown, unusable
+from peaka_async.oauth2._pending import Outcome, PendingFlow, Record, now, owner_digest, user_digest
+from peaka_async.oauth2._records import Held, Records
+from peaka_async.oauth2._refusals import (
+    NotSavedError,
+    incomplete,
+    is_final,
+    is_incomplete,
+    mismatch,
+    not_saved,
+    nothing_sent,
+    replayed,
+    too_many_flows,
+    unknown,
+    unusable,
+)
 from peaka_async.oauth2._return import Return, flow_id_of
+from peaka_async.oauth2._settlement import GiveUp, Settled, Settlement, TryAgain
 from peaka_async.oauth2._store import FlowStore, MemoryStore
 
-__all__ = ["ConnectFlow"]
+__all__ = ["ConnectFlow", "Delivery"]
 
 T = TypeVar("T")
 
@@ -44,19 +61,41 @@ OnConnected = Callable[[PendingFlow, Connection], Awaitable[None]]
 
 _log = logging.getLogger("peaka_async.oauth2")
 
-_CONSENT_URL = re.compile(r"https?://[!-~]+")
-_ALIAS = b"alias "
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
+_URL = re.compile(r"https?://[!-~]+")
+
+_ALL_FLOWS = "open"
+"""The list of flows that `sweep` has to look at, by the time when it has to."""
+
+# A user may replace an open flow after this time; more begins than that are refused.
+_YOUNG_SECONDS = 60.0
+_SWEEP_AGAIN_SECONDS = 60.0
+
+# A code is posted within seconds. After this time Peaka's word that a connection is incomplete is the last one.
+_SETTLE_SECONDS = 60.0
+_TRY_AGAIN_SECONDS = 5.0
 
 
 @final
 @attrs.frozen
-class _Found:
-    """The flow that a return belongs to, and whether the return is to be forwarded to Peaka."""
+class Delivery:
+    """A return whose flow was found and whose user was checked.
 
-    record: Record
-    id: str
-    forwards: bool
+    Attributes:
+        flow: the flow that it belongs to.
+    """
+
+    flow: PendingFlow
+    _record: Record = attrs.field(alias="record", repr=False)
+    _returned: Return = attrs.field(alias="returned", repr=False)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the flow's outcome is known, so that this return changes nothing."""
+        return self._record.outcome.final
+
+    def parts(self) -> tuple[Record, Return]:
+        """The record and the return, for `ConnectFlow`."""
+        return self._record, self._returned
 
 
 @final
@@ -88,23 +127,26 @@ class ConnectFlow:
     connection = await connect.complete(raw_query, user_ref=user.id)  # when it came back
     ```
 
-    A flow is completed by the user who began it, and by nobody else: that is checked before anything is sent. Returns
-    that are delivered twice are given the first one's result, on any replica that shares the store; a code is posted
-    at most once. What was begun to complete goes on when the caller is cancelled, as by a browser that goes away.
+    A flow is completed by the user who began it, and by nobody else: that is checked before anything is sent. A return
+    that is delivered again gets the first delivery's result, on any replica that shares the store; a code is posted at
+    most once. Work that has begun goes on if the caller is cancelled, as by a browser that goes away.
 
     Args:
         peaka: the client.
-        store: where flows wait for their return; in this process where it is left out.
+        store: where flows wait for their return; in this process if it is left out.
         seconds: how long a flow may take, and for how long after it its result is given again.
-        unknown_seconds: for how long an outcome that is not known can be resolved.
+        unknown_seconds: for how long an outcome that is not known can be resolved, and an expired flow be swept.
         wait_seconds: how long a second delivery waits for the first one's result.
-        on_connected: is told of each connection that was made, before the first caller is, and also where that caller
-            has gone: the place to store it. Where it fails, the outcome counts as not known, and it is told again when
-            the outcome is resolved: it must bear to be told twice.
+        lease_seconds: how long a process that works on a flow may be silent before others take it for gone.
+        flows_per_user: how many flows a user may have open. The next one replaces the user's oldest, if that is older
+            than a minute.
+        on_connected: is called with each connection that was made, before anybody gets it, and also if the caller has
+            gone: the place to save it. If it fails, or its process ends, it is called again: save by the connection's
+            id.
         peaka_callback: Peaka's own callback URL, for redirects that are forwarded.
 
     Raises:
-        ConfigurationError: a time is not above 0.
+        ConfigurationError: a time is not above 0, or `flows_per_user` is less than 1.
     """
 
     def __init__(  # noqa: PLR0913 - options, by keyword
@@ -115,191 +157,315 @@ class ConnectFlow:
         seconds: float = 900.0,
         unknown_seconds: float = 86_400.0,
         wait_seconds: float = 30.0,
+        lease_seconds: float = 4.0,
+        flows_per_user: int = 10,
         on_connected: OnConnected | None = None,
         peaka_callback: str = "https://peaka.studio/oauth2/callback",
     ) -> None:
-        if min(seconds, unknown_seconds, wait_seconds) <= 0:
-            msg = "seconds, unknown_seconds and wait_seconds must be more than 0."
+        if min(seconds, unknown_seconds, wait_seconds, lease_seconds) <= 0:
+            msg = "seconds, unknown_seconds, wait_seconds and lease_seconds must be more than 0."
+            raise ConfigurationError(msg)
+        if flows_per_user < 1:
+            msg = "flows_per_user must be 1 or more."
             raise ConfigurationError(msg)
         self._peaka = peaka
         self._store: FlowStore = MemoryStore() if store is None else store
+        self._records = Records(
+            store=self._store, seconds=seconds, unknown_seconds=unknown_seconds, lease_seconds=lease_seconds
+        )
         self.seconds: float = seconds
         self.unknown_seconds: float = unknown_seconds
         self._wait_seconds = wait_seconds
+        self._flows_per_user = flows_per_user
         self._on_connected = on_connected
         self._peaka_callback = peaka_callback
-        self._running: set[asyncio.Task[Connection]] = set()
+        self._running: set[asyncio.Task[object]] = set()
 
     async def start(self, request: ConnectRequest, *, user_ref: str) -> PendingFlow:
-        """Create the connection, and remember who began it.
+        """Create the connection, and remember who began the flow.
 
         Args:
             request: what to connect.
-            user_ref: who the signed-in user is, by a name that stays the same until the return: an id, never what the
-                browser sent.
+            user_ref: who the signed-in user is: an id that stays the same until the return, never what the browser
+                sent.
 
         Returns:
-            The flow; its `consent_url` is where the browser is to be sent, by 303.
+            The flow; send the browser to its `consent_url`, by 303.
 
         Raises:
-            ConfigurationError: there is no user_ref.
-            DecodeError: Peaka named no consent page, or one that shows no state where the flow needs it. The
-                connection was created.
+            ConfigurationError: user_ref is missing.
+            TooManyFlowsError: the user began too many flows within a minute, or the store is full.
+            DecodeError: Peaka named no consent page, or one without a state although the flow needs it. The connection
+                was created, and deleted again.
             PeakaError: the connection could not be created. What the store raises passes through.
         """
         _check_user(user_ref)
-        nonce = secrets.token_urlsafe(24)
-        made = await self._peaka.connections.create(request.project_id, connection_request(request, nonce))
-        url, connection_id = _checked(made)
-        state = _state_of(url)
-        if state is None and isinstance(request.via, OwnRedirect | ForwardedRedirect):
-            raise unusable("$.url", "the consent URL shows no state to know the return by")
-        own, forwards = isinstance(request.via, OwnRedirect), isinstance(request.via, ForwardedRedirect)
-        flow_id = flow_id_of("state", state or "") if own else flow_id_of("callback", nonce)
-        flow = PendingFlow(
-            id=flow_id,
-            connection_id=connection_id,
-            project_id=request.project_id,
-            connector=request.connector,
-            name=request.name,
-            expires_at=now() + timedelta(seconds=self.seconds),
-            remember=dict(request.remember),
-            return_to=request.return_to,
-            consent_url=url,
-            state=state,
-        )
-        await self._put(Record(flow=flow, user=user_digest(flow_id, user_ref), by_peaka=not own, forwards=forwards))
-        await self._offer(flow_id)
-        if forwards:
-            alias = flow_id_of("state", state or "")
-            await self._store.put(alias, _ALIAS + flow_id.encode(), seconds=self.seconds)
-            await self._offer(alias)
+        nonce, begun_at, owner = secrets.token_urlsafe(24), now(), owner_digest(user_ref)
+        place = f"new-{nonce}"
+        await self._make_room(owner, place, begun_at)
+        try:
+            made = await self._peaka.connections.create(request.project_id, connection_request(request, nonce))
+            try:
+                flow = self._pending(request, made, nonce, begun_at)
+                await self._keep(flow, request, user_ref, begun_at)
+            except BaseException:
+                self._spawn(self._delete(request.project_id, made.id))
+                raise
+        finally:
+            await self._store.discard(owner, place)
         return flow
 
-    async def find(
+    async def receive(
         self, raw_query: str | bytes, *, user_ref: str, project_id: str | None = None, connector: str | None = None
-    ) -> PendingFlow:
-        """The flow that a return belongs to: what the application remembers, and where it wants to go.
-
-        Takes what `complete` takes, and refuses what it refuses. Nothing is sent, and the flow stays as it is.
-
-        Raises:
-            InvalidRedirect: the query is malformed, or names a parameter twice that may come once.
-            StateMismatch: the flow is not known (any more), or is another user's, project's or connector's.
-        """
-        expected = _Expected(user_ref=user_ref, project_id=project_id, connector=connector)
-        return (await self._find(Return.read(raw_query), expected)).record.flow
-
-    async def complete(
-        self, raw_query: str | bytes, *, user_ref: str, project_id: str | None = None, connector: str | None = None
-    ) -> Connection:
-        """End a flow with what the browser came back with.
+    ) -> Delivery:
+        """Find the flow that a return belongs to, and check its user. Nothing is sent, and the flow stays as it is.
 
         Args:
-            raw_query: the raw query of the return, as ASGI's `scope["query_string"]` or aiohttp's
-                `request.rel_url.raw_query_string`; it reaches Peaka byte for byte.
+            raw_query: what `complete` takes.
             user_ref: who the signed-in user is.
             project_id: refuse flows of other projects.
             connector: refuse flows of other connectors.
 
         Returns:
-            The connection; the first delivery's where the same return is delivered again.
+            What `complete` and `forward` take instead of the query, so that it is read once.
+
+        Raises:
+            InvalidRedirect: the query is malformed, or has a parameter twice that may come once.
+            StateMismatch: the flow is not known or expired, is another user's, project's or connector's, or the
+                provider is not the one whose answer is expected.
+        """
+        expected = _Expected(user_ref=user_ref, project_id=project_id, connector=connector)
+        _check_user(user_ref)
+        returned = Return.read(raw_query)
+        found = None
+        for flow_id in returned.flow_ids():
+            found = await self._records.load_by_return(flow_id)
+            if found is not None:
+                break
+        if found is None:
+            raise mismatch("its state is not known, or not any more")
+        _check_return(found, returned, expected)
+        return Delivery(found.flow, found, returned)
+
+    async def find(
+        self, raw_query: str | bytes, *, user_ref: str, project_id: str | None = None, connector: str | None = None
+    ) -> PendingFlow:
+        """Find the flow that a return belongs to: what the application remembers, and where it goes on.
+
+        Takes what `complete` takes, and refuses what it refuses. Nothing is sent, and the flow stays as it is.
+
+        Raises:
+            InvalidRedirect: the query is malformed, or has a parameter twice that may come once.
+            StateMismatch: as for `receive`.
+        """
+        return (await self.receive(raw_query, user_ref=user_ref, project_id=project_id, connector=connector)).flow
+
+    async def complete(
+        self,
+        raw_query: str | bytes | Delivery,
+        *,
+        user_ref: str,
+        project_id: str | None = None,
+        connector: str | None = None,
+    ) -> Connection:
+        """End a flow with what the browser came back with.
+
+        Args:
+            raw_query: the raw query of the return, as ASGI's `scope["query_string"]` or aiohttp's
+                `request.rel_url.raw_query_string`, which reaches Peaka byte for byte; or what `receive` made of it.
+            user_ref: who the signed-in user is.
+            project_id: refuse flows of other projects.
+            connector: refuse flows of other connectors.
+
+        Returns:
+            The connection; if the same return is delivered again, the first delivery's.
 
         Raises:
             AuthorizationDenied: the customer or the provider refused.
-            InvalidRedirect: the query is malformed, or names a parameter twice that may come once. Nothing was sent.
-            StateMismatch: the flow is not known (any more), or is another user's, project's or connector's. Nothing
-                was sent.
+            InvalidRedirect: the query is malformed, or has a parameter twice that may come once. Nothing was sent.
+            StateMismatch: as for `receive`. Nothing was sent.
             Replayed: the flow was ended by another return than this one. Nothing was sent.
             WorkFailedError: Peaka took the redirect, and could not complete the connection.
-            OutcomeUnknownError: nobody knows whether the connection was completed: `resolve` asks Peaka.
+            OutcomeUnknownError: it is not known whether the connection was completed: `resolve` asks Peaka.
+            NotSavedError: the connection was made, and `on_connected` failed: `resolve` calls it again.
             ConnectError: nothing was sent; the same return may be delivered again. So with any other TransportError
                 whose `progress` is NOT_SENT, and with RateLimitError.
             PeakaError: Peaka refused it.
         """
-        expected = _Expected(user_ref=user_ref, project_id=project_id, connector=connector)
-        returned = Return.read(raw_query)
-        found = await self._find(returned, expected)
-        if found.forwards:
+        record, returned = await self._delivered(raw_query, user_ref, project_id, connector)
+        if _is_to_be_forwarded(record, returned):
             raise mismatch("it has to be forwarded to Peaka")
-        return await self._shielded(self._settle(found.record.flow.id, returned))
+        return await self._shielded(self._complete(record, returned))
 
     async def forward(
-        self, raw_query: str | bytes, *, user_ref: str, project_id: str | None = None, connector: str | None = None
+        self,
+        raw_query: str | bytes | Delivery,
+        *,
+        user_ref: str,
+        project_id: str | None = None,
+        connector: str | None = None,
     ) -> str:
-        """Where to send the browser on to, once, in the flows whose redirect is forwarded to Peaka.
+        """Say where to send the browser on to, once, in the flows whose redirect is forwarded to Peaka.
 
         Returns:
             The URL of Peaka's callback with the query byte for byte.
 
         Raises:
-            InvalidRedirect: the query is malformed, or names a parameter twice that may come once.
-            StateMismatch: the flow is not known (any more), or is another user's, project's or connector's.
-            Replayed: it was forwarded before; `resolve` asks Peaka what came of it.
+            InvalidRedirect: the query is malformed, or has a parameter twice that may come once.
+            StateMismatch: as for `receive`.
+            Replayed: it was forwarded before; `resolve` asks Peaka what became of it.
         """
-        expected = _Expected(user_ref=user_ref, project_id=project_id, connector=connector)
-        returned = Return.read(raw_query)
-        if not _CONSENT_URL.fullmatch(f"{self._peaka_callback}?{returned.raw}"):
-            msg = "This redirect cannot be forwarded: its query holds a character that it may not. Nothing was sent."
-            raise InvalidRedirect(msg)
-        found = await self._find(returned, expected)
-        if not found.forwards:
+        record, returned = await self._delivered(raw_query, user_ref, project_id, connector)
+        url = f"{self._peaka_callback}?{returned.raw}"
+        if not _URL.fullmatch(url):
+            msg = "This redirect cannot be forwarded: its query has a character that a URL may not have. Nothing was "
+            raise InvalidRedirect(f"{msg}sent.")
+        if not _is_to_be_forwarded(record, returned):
             raise mismatch("it is not to be forwarded")
-        if found.record.forwarded or not await self._store.take(found.id):
+        # A failed change is another delivery's: this one does not go out.
+        if record.forwarded or await self._records.replace(record, forwarded=True) is None:
             raise replayed("it was forwarded before")
-        try:
-            await self._put(attrs.evolve(found.record, forwarded=True))
-        except BaseException:
-            await self._reopen(found.id)
-            raise
-        return f"{self._peaka_callback}?{returned.raw}"
+        await self._is_not_in(record.owner, record)
+        return url
 
-    async def get(self, flow_id: str, *, user_ref: str) -> PendingFlow:
-        """A flow by its id.
+    async def accept(
+        self, raw_query: str | bytes, *, user_ref: str, project_id: str | None = None, connector: str | None = None
+    ) -> PendingFlow:
+        """Check a return and claim its flow for a worker, which posts the code by `settle(flow.id)`.
+
+        The query waits in the store, encrypted, until the worker takes it out to post it. Only the flow's id goes
+        through the queue.
 
         Raises:
-            StateMismatch: it is not known (any more), or another user began it.
+            ConfigurationError: the store has no encryption keys.
+            InvalidRedirect: the query is malformed, or has a parameter twice that may come once.
+            StateMismatch: as for `receive`.
+            Replayed: the flow was claimed by another return than this one.
+        """
+        if not self._store.encrypted:
+            msg = "accept needs a store with encryption keys: RedisStore(redis, encryption_keys=[…])."
+            raise ConfigurationError(msg)
+        record, returned = await self._delivered(raw_query, user_ref, project_id, connector)
+        if _is_to_be_forwarded(record, returned):
+            raise mismatch("it has to be forwarded to Peaka")
+        found: Record | None = record
+        while found is not None and found.is_open:
+            if await self._records.replace(found, query=returned.digest, accepted=returned.raw, claimed_at=now()):
+                await self._is_not_in(found.owner, found)
+                return found.flow
+            found = await self._records.load(record.flow.id)
+        if found is None or found.query != returned.digest:
+            raise replayed("the flow was claimed by another return")
+        return found.flow
+
+    async def settle(
+        self,
+        flow_id: str | bytes,
+        *,
+        user_ref: str | None = None,
+        project_id: str | None = None,
+        connector: str | None = None,
+    ) -> Settlement:
+        """Do what is left to do for a flow: what a job calls, however often its queue delivers it.
+
+        It posts the code if nobody did, waits for the one who does, and asks Peaka if the outcome is not known.
+
+        Args:
+            flow_id: the id of a flow that `accept` claimed; or, with a `user_ref`, the raw query of a return, of which
+                everything is checked that `complete` checks.
+            user_ref: who the signed-in user is.
+            project_id: refuse flows of other projects.
+            connector: refuse flows of other connectors.
+
+        Returns:
+            `Settled` with the connection; `TryAgain` if the job has to run again later; `GiveUp` with the error that
+            the flow ended in. What the store raises passes through: run the job again.
+        """
+        record = None
+        try:
+            if user_ref is None:
+                record = await self._records.load(flow_id.decode() if isinstance(flow_id, bytes) else flow_id)
+                if record is None:
+                    raise mismatch("it is not known, or not any more")
+                return Settled(await self._shielded(self._settle(record)))
+            record, returned = await self._delivered(flow_id, user_ref, project_id, connector)
+            if _is_to_be_forwarded(record, returned):
+                raise mismatch("it has to be forwarded to Peaka")
+            return Settled(await self._shielded(self._complete_or_resolve(record, returned)))
+        except PeakaError as error:
+            return await self._settlement(error, record)
+
+    async def get(self, flow_id: str, *, user_ref: str) -> PendingFlow:
+        """Get a flow by its id.
+
+        Raises:
+            StateMismatch: it is not known or expired, or another user began it.
         """
         return (await self._known(flow_id, user_ref)).flow
 
     async def result(self, flow_id: str, *, user_ref: str) -> Connection:
-        """What became of a flow whose return was delivered.
+        """Say what became of a flow whose return was delivered.
 
         Raises:
-            StateMismatch: it is not known (any more), or another user began it.
-            OutcomeUnknownError: nobody knows (yet): `resolve` asks Peaka.
+            StateMismatch: it is not known or expired, or another user began it.
+            OutcomeUnknownError: it is not known (yet): `resolve` asks Peaka.
+            NotSavedError: the connection was made, and is not saved (yet).
             PeakaError: the error that the flow ended in.
         """
-        record = await self._known(flow_id, user_ref)
-        return (record.outcome or Outcome()).get()
+        return (await self._known(flow_id, user_ref)).outcome.get()
 
-    async def resolve(self, flow: PendingFlow) -> Connection:
+    async def resolve(self, flow: PendingFlow, *, max_told: int | None = None) -> Connection:
         """Ask Peaka what became of a flow whose outcome is not known. Nothing is sent a second time.
 
         Only a flow whose return was delivered by its user can be resolved: that another browser's consent completed
-        the connection at Peaka is no reason to adopt it.
+        the connection at Peaka is no reason to adopt it. One caller at a time asks, on any replica.
+
+        Args:
+            flow: the flow.
+            max_told: for a page that people reload. The first call reports that the connection is not saved, and the
+                next ones call `on_connected` again, until it was called that often for this flow.
 
         Raises:
-            StateMismatch: the flow is not known (any more).
+            StateMismatch: the flow is not known or expired.
+            OutcomeUnknownError: it is being completed for longer than `wait_seconds`.
+            NotSavedError: the connection was made, and `on_connected` failed.
             WorkFailedError: Peaka still waits for the consent, or for the answer of the provider; its `state` is
-                INCOMPLETE. It may be asked again; to give up, begin a new flow.
+                INCOMPLETE. Ask again later; to give up, begin a new flow.
             NotFoundError: there is no such connection: it was not completed, or is gone.
             PeakaError: the flow ended in this error, or Peaka could not be asked.
         """
-        record, until = await self._load(flow.id), time.monotonic() + self._wait_seconds
-        while record is not None and self._is_being_completed(record) and time.monotonic() < until:
-            await asyncio.sleep(_LONGEST_PAUSE)
-            record = await self._load(flow.id)
+        record = await self._records.load(flow.id)
         if record is None:
             raise mismatch("it is not known, or not any more")
-        if record.outcome is not None and record.outcome.known:
-            return record.outcome.get()
-        if not record.came_back:
-            raise incomplete("its return was not delivered")
-        return await self._shielded(self._resolve(record))
+        return await self._shielded(self._resolve(record, max_told=max_told))
+
+    async def sweep(self, *, limit: int = 100) -> int:
+        """Delete the connections that expired flows left at Peaka, and resolve flows whose outcome is not known.
+
+        Call it every few minutes, on one replica or on all of them.
+
+        Args:
+            limit: how many flows to look at.
+
+        Returns:
+            How many flows are done with.
+        """
+        done = 0
+        for flow_id in await self._store.find(_ALL_FLOWS, until=now().timestamp(), limit=limit):
+            try:
+                swept = await self._shielded(self._swept(flow_id))
+            except PeakaError as error:
+                _log.info("Flow %s could not be swept: %s", flow_id, type(error).__name__)
+                swept = False
+            if swept:
+                done += 1
+                await self._store.discard(_ALL_FLOWS, flow_id)
+            else:
+                await self._list(_ALL_FLOWS, flow_id, now() + timedelta(seconds=_SWEEP_AGAIN_SECONDS))
+        return done
 
     async def aclose(self) -> None:
-        """Wait for what is being completed. The client and the store stay open."""
+        """Wait for the work that goes on. The client and the store stay open."""
         while self._running:
             await asyncio.wait(self._running)
 
@@ -314,101 +480,177 @@ class ConnectFlow:
     def __repr__(self) -> str:
         return f"<ConnectFlow over {self._store!r}>"
 
-    async def _find(self, returned: Return, expected: _Expected) -> _Found:
-        _check_user(expected.user_ref)
-        found = await self._look_up(returned)
-        if found is None:
-            raise mismatch("its state is not known, or not any more")
-        record = found.record
-        expected.check(record)
-        if not record.came_back and record.flow.expires_at <= now():
-            raise mismatch("it took too long, and is expired")
-        if record.by_peaka and not found.forwards:
-            _check_callback(record, returned)
-        return found
+    # Beginning.
 
-    async def _look_up(self, returned: Return) -> _Found | None:
-        for flow_id in returned.flow_ids():
-            kept = await self._store.get(flow_id)
-            if kept is None:
-                continue
-            if not kept.startswith(_ALIAS):
-                return _Found(Record.loads(kept), flow_id, forwards=False)
-            record = await self._load(kept.removeprefix(_ALIAS).decode())
-            return None if record is None else _Found(record, flow_id, forwards=True)
-        return None
+    async def _make_room(self, owner: str, place: str, begun_at: datetime) -> None:
+        """Take a place among the user's open flows, before anything is created.
+
+        Raises:
+            TooManyFlowsError: they are too many, and the oldest is too young to be replaced.
+        """
+        await self._list(owner, place, begun_at)
+        # Each caller sees its own place, so of many at once no more than that many get through.
+        while place not in await self._store.find(owner, until=float("inf"), limit=self._flows_per_user):
+            replaceable = begun_at.timestamp() - _YOUNG_SECONDS
+            oldest = next(iter(await self._store.find(owner, until=replaceable, limit=1)), None)
+            if oldest is None:
+                await self._store.discard(owner, place)
+                raise too_many_flows(f"this user has {self._flows_per_user} open flows", retry_after=_YOUNG_SECONDS)
+            await self._store.discard(owner, oldest)
+            record = await self._records.load(oldest)
+            if record is not None and not record.came_back and await self._abandon(record):
+                self._spawn(self._delete(record.flow.project_id, record.flow.connection_id))
+
+    def _pending(self, request: ConnectRequest, made: Connection, nonce: str, begun_at: datetime) -> PendingFlow:
+        url, connection_id = _checked(made)
+        state = _state_of(url)
+        if state is None and isinstance(request.via, OwnRedirect | ForwardedRedirect):
+            raise unusable("$.url", "the consent URL shows no state to know the return by")
+        own = isinstance(request.via, OwnRedirect)
+        return PendingFlow(
+            id=flow_id_of("state", state or "") if own else flow_id_of("callback", nonce),
+            connection_id=connection_id,
+            project_id=request.project_id,
+            connector=request.connector,
+            name=request.name,
+            expires_at=begun_at + timedelta(seconds=self.seconds),
+            return_url=request.return_url,
+            forward_url=request.forward_url,
+            issuer=request.issuer,
+            remember=dict(request.remember),
+            return_to=request.return_to,
+            consent_url=url,
+            state=state,
+        )
+
+    async def _keep(self, flow: PendingFlow, request: ConnectRequest, user_ref: str, begun_at: datetime) -> None:
+        forwards = isinstance(request.via, ForwardedRedirect)
+        record = Record(
+            flow=flow,
+            user=user_digest(flow.id, user_ref),
+            owner=owner_digest(user_ref),
+            by_peaka=not isinstance(request.via, OwnRedirect),
+            forwards=forwards,
+        )
+        await self._list(_ALL_FLOWS, flow.id, flow.expires_at)
+        await self._list(record.owner, flow.id, begun_at)
+        # Two flows of one state cannot be told apart.
+        if not await self._records.create(record):
+            raise unusable("$.url", "the consent URL shows the state of another flow")
+        if forwards:
+            await self._records.create_alias(flow_id_of("state", flow.state or ""), flow.id)
+
+    async def _list(self, index: str, flow_id: str, at: datetime) -> None:
+        await self._store.add(index, flow_id, at=at.timestamp(), seconds=self.seconds + self.unknown_seconds)
+
+    async def _is_not_in(self, index: str, record: Record) -> None:
+        """Take a flow out of a list; that it stays there costs its place, and nothing else."""
+        try:
+            await self._store.discard(index, record.flow.id)
+        except Exception as error:  # noqa: BLE001 - a store of any kind
+            _log.info("Flow %s could not be taken off a list: %s", record.flow.id, type(error).__name__)
+
+    # Finding.
+
+    async def _delivered(
+        self, given: str | bytes | Delivery, user_ref: str, project_id: str | None, connector: str | None
+    ) -> tuple[Record, Return]:
+        if not isinstance(given, Delivery):
+            given = await self.receive(given, user_ref=user_ref, project_id=project_id, connector=connector)
+        record, returned = given.parts()
+        _check_user(user_ref)
+        _Expected(user_ref=user_ref, project_id=project_id, connector=connector).check(record)
+        return record, returned
 
     async def _known(self, flow_id: str, user_ref: str) -> Record:
         _check_user(user_ref)
-        record = await self._load(flow_id)
+        record = await self._records.load(flow_id)
         if record is None:
             raise mismatch("it is not known, or not any more")
         _Expected(user_ref=user_ref).check(record)
         return record
 
-    async def _settle(self, flow_id: str, returned: Return) -> Connection:
+    # Ending.
+
+    async def _complete(self, record: Record, returned: Return) -> Connection:
         """Be the one who completes the flow, or wait for the one who does."""
-        pause, until = _FIRST_PAUSE, time.monotonic() + self._wait_seconds
-        while True:
-            record = await self._claim(flow_id, returned)
-            if record is not None:
-                return await self._work(record, returned)
-            record = await self._load(flow_id)
-            if record is None:
-                raise mismatch("it is not known any more")
-            if record.query not in {None, returned.digest}:
-                raise replayed("the flow was ended by another return")
-            if record.outcome is not None:
-                return record.outcome.get()
-            if time.monotonic() > until or (record.claimed_at is not None and not self._is_being_completed(record)):
-                raise unknown()
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+        found: Record | None = record
+        while found is not None and found.is_open:
+            taken = await self._records.take(found, query=returned.digest, claimed_at=now())
+            if taken is not None:
+                return await self._work(taken, returned)
+            found = await self._records.load(record.flow.id)
+        if found is not None and found.query == returned.digest:
+            found = await self._records.watch(found, seconds=self._wait_seconds)
+            if found is not None and found.is_open:
+                # The one who had it sent nothing.
+                return await self._complete(found, returned)
+        if found is None:
+            raise mismatch("it is not known any more")
+        if found.query not in {None, returned.digest}:
+            raise replayed("the flow was ended by another return")
+        return found.outcome.get()
 
-    def _is_being_completed(self, record: Record) -> bool:
-        """Whether it was claimed so shortly before that the claimer is waited for."""
-        if record.claimed_at is None or record.outcome is not None:
-            return False
-        return now() - record.claimed_at <= timedelta(seconds=self._wait_seconds)
-
-    async def _claim(self, flow_id: str, returned: Return) -> Record | None:
-        """The flow, claimed for this return; None where somebody else has it, or had it."""
-        if not await self._store.take(flow_id):
-            return None
+    async def _complete_or_resolve(self, record: Record, returned: Return) -> Connection:
         try:
-            record = await self._load(flow_id)
-            # A turn alone is no right: a client that lost an answer may have offered it twice.
-            if record is None or record.claimed_at is not None or record.outcome is not None:
-                return None
-            claimed = attrs.evolve(record, query=returned.digest, claimed_at=now())
-            await self._put(claimed)
-        except BaseException:
-            # Nothing was sent; where the claim was kept all the same, the turn is worth nothing.
-            await self._reopen(flow_id)
-            raise
-        return claimed
+            return await self._complete(record, returned)
+        except OutcomeUnknownError:
+            found = await self._records.load(record.flow.id)
+            if found is None:
+                raise
+            return await self._resolve(found)
+        except NotSavedError:
+            found = await self._records.load(record.flow.id)
+            # What failed just now is not called again at once; what another process left is.
+            if found is None or found.told > record.told:
+                raise
+            return await self._resolve(found)
 
-    async def _reopen(self, flow_id: str) -> None:
-        try:
-            await self._offer(flow_id)
-        except Exception as error:  # noqa: BLE001 - a store of any kind, and another error is on its way
-            _log.warning("Flow %s could not be opened again: %s", flow_id, type(error).__name__)
+    async def _settle(self, record: Record) -> Connection:
+        """Post what was accepted, or find out what became of it."""
+        found: Record | None = record
+        while found is not None and found.accepted is not None:
+            accepted = found.accepted
+            # The code is taken out before it goes: whoever comes next cannot post it.
+            taken = await self._records.take(found, accepted=None)
+            if taken is not None:
+                return await self._work(taken, Return.read(accepted), accepted=accepted)
+            found = await self._records.load(record.flow.id)
+        if found is None:
+            raise mismatch("it is not known any more")
+        return await self._resolve(found)
 
-    async def _work(self, claimed: Record, returned: Return) -> Connection:
+    async def _settlement(self, error: PeakaError, record: Record | None) -> Settlement:
+        if nothing_sent(error):
+            return TryAgain(max(_TRY_AGAIN_SECONDS, getattr(error, "retry_after", None) or 0.0), error)
+        if is_incomplete(error) and record is not None:
+            found = await self._records.load(record.flow.id)
+            claimed_at = None if found is None else found.claimed_at
+            if claimed_at is not None and now() - claimed_at < timedelta(seconds=_SETTLE_SECONDS):
+                return TryAgain(_TRY_AGAIN_SECONDS, error)
+        passing = isinstance(error, TransportError | APIError | DecodeError | NotSavedError)
+        if passing and not is_final(error, by_peaka=False):
+            return TryAgain(_TRY_AGAIN_SECONDS, error)
+        return GiveUp(error)
+
+    async def _work(self, taken: Record, returned: Return, *, accepted: str | None = None) -> Connection:
         """Complete a flow; this is reached once for each, unless nothing was sent."""
-        try:
-            connection = await self._send(claimed, returned)
-        except PeakaError as error:
-            if nothing_sent(error):
-                await self._put(attrs.evolve(claimed, query=None, claimed_at=None))
-                await self._offer(claimed.flow.id)
-                raise
-            if is_final(error, by_peaka=claimed.by_peaka):
-                await self._publish(claimed, Outcome.failed(error))
-                raise
-            await self._publish(claimed, Outcome())
-            raise unknown() from error
-        return await self._connected(claimed, connection)
+        async with self._records.held(taken) as held:
+            if accepted is None:
+                await self._is_not_in(taken.owner, taken)
+            try:
+                connection = await self._send(taken, returned)
+            except PeakaError as error:
+                if nothing_sent(error):
+                    query = taken.query if accepted else None
+                    await self._published(held, query=query, accepted=accepted, holder=None, claimed_at=None)
+                    raise
+                if is_final(error, by_peaka=taken.by_peaka):
+                    await self._published(held, outcome=Outcome.failed(error), holder=None)
+                    raise
+                await self._published(held, holder=None)
+                raise unknown() from error
+            return await self._save(held, connection)
 
     async def _send(self, record: Record, returned: Return) -> Connection:
         flow = record.flow
@@ -420,8 +662,47 @@ class ConnectFlow:
         callback = Oauth2Callback.from_redirect(f"?{returned.raw}")
         return _filled(flow, await self._peaka.connections.oauth2_callback(flow.project_id, callback))
 
-    async def _resolve(self, record: Record) -> Connection:
-        return await self._connected(record, await self._ask(record.flow))
+    async def _resolve(self, record: Record, *, max_told: int | None = None) -> Connection:
+        while True:
+            found = await self._records.watch(record, seconds=self._wait_seconds)
+            if found is None:
+                raise mismatch("it is not known any more")
+            if found.outcome.final:
+                return found.outcome.get()
+            if not found.came_back:
+                raise incomplete("its return was not delivered")
+            if found.accepted is not None:
+                raise incomplete("its code was not posted yet")
+            if found.holder is not None:
+                raise unknown()
+            if max_told is not None and found.outcome.connection is not None:
+                await self._check_told(found, found.outcome.connection, max_told)
+            taken = await self._records.take(found)
+            if taken is not None:
+                return await self._ask_and_save(taken)
+            again = await self._records.load(record.flow.id)
+            if again is None:
+                raise mismatch("it is not known any more")
+            record = again
+
+    async def _check_told(self, record: Record, connection: Connection, max_told: int) -> None:
+        """Raise what a person has to see before `on_connected` is called again."""
+        if record.told >= max_told:
+            raise not_saved(connection, f"it was called {record.told} times")
+        if record.told and not record.reported:
+            await self._records.replace(record, reported=True, holder=None)
+            raise not_saved(connection, "it failed, or its process ended")
+
+    async def _ask_and_save(self, taken: Record) -> Connection:
+        async with self._records.held(taken) as held:
+            connection = taken.outcome.connection
+            if connection is None:
+                try:
+                    connection = await self._ask(taken.flow)
+                except BaseException:
+                    await self._published(held, holder=None)
+                    raise
+            return await self._save(held, connection)
 
     async def _ask(self, flow: PendingFlow) -> Connection:
         """What Peaka says of the connection."""
@@ -430,47 +711,86 @@ class ConnectFlow:
             raise incomplete("Peaka still waits for its completion")
         return _filled(flow, found)
 
-    async def _connected(self, record: Record, connection: Connection) -> Connection:
+    async def _save(self, held: Held, connection: Connection) -> Connection:
         """Tell the application, and then every other delivery."""
+        told = held.record.told
         if self._on_connected is not None:
+            told += 1
+            await self._published(held, outcome=Outcome(connection), told=told)
             try:
-                await self._on_connected(record.flow, connection)
+                await self._on_connected(held.record.flow, connection)
             except Exception as error:
-                _log.warning("on_connected failed for flow %s: %s", record.flow.id, type(error).__name__)
-                await self._publish(record, Outcome())
-                raise
-        await self._publish(record, Outcome(connection))
+                _log.warning("on_connected failed for flow %s: %s", held.record.flow.id, type(error).__name__)
+                await self._published(held, holder=None)
+                raise not_saved(connection, type(error).__name__) from error
+        await self._published(held, outcome=Outcome(connection, saved=True), told=told, holder=None)
+        await self._is_not_in(_ALL_FLOWS, held.record)
         return connection
 
-    async def _publish(self, record: Record, outcome: Outcome) -> None:
-        """Keep an outcome for other deliveries; the one at hand gets it even where that fails."""
+    async def _published(self, held: Held, **changes: object) -> None:
+        """Keep what is known for other deliveries; the one at hand gets it even if that fails."""
         try:
-            await self._put(attrs.evolve(record, outcome=outcome))
+            await held.publish(**changes)
         except Exception as error:  # noqa: BLE001 - a store of any kind
-            _log.warning("The outcome of flow %s could not be kept: %s", record.flow.id, type(error).__name__)
+            _log.warning("What became of flow %s could not be kept: %s", held.record.flow.id, type(error).__name__)
 
-    async def _put(self, record: Record) -> None:
-        # Claimed without an outcome is unknown too, if the process ends now.
-        settled = record.outcome is not None and record.outcome.known
-        seconds = self.unknown_seconds if record.came_back and not settled else self.seconds
-        await self._store.put(record.flow.id, record.dumps(), seconds=seconds)
+    # Cleaning up.
 
-    async def _offer(self, flow_id: str) -> None:
-        # Longer than its record: a turn that is not there means taken, never too late.
-        await self._store.offer(flow_id, seconds=2 * self.seconds)
+    async def _swept(self, flow_id: str) -> bool:
+        """Whether nothing is left to do for a flow."""
+        record = await self._records.load(flow_id)
+        if record is None or (record.outcome.connection is not None and record.outcome.saved):
+            return True
+        if not record.outcome.final:
+            if not record.came_back:
+                if not await self._abandon(record):
+                    return False
+            elif not await self._is_hopeless(record):
+                return True
+        return await self._delete(record.flow.project_id, record.flow.connection_id)
 
-    async def _load(self, flow_id: str) -> Record | None:
-        kept = await self._store.get(flow_id)
-        return None if kept is None or kept.startswith(_ALIAS) else Record.loads(kept)
+    async def _is_hopeless(self, record: Record) -> bool:
+        """Whether a flow whose return was delivered ends without a connection; else it is resolved now."""
+        try:
+            await self._resolve(record)
+        except WorkFailedError as error:
+            if is_incomplete(error) and now() < record.flow.expires_at + timedelta(seconds=self.unknown_seconds / 2):
+                raise
+            return True
+        except NotFoundError:
+            return True
+        return False
 
-    async def _shielded(self, work: Coroutine[None, None, Connection]) -> Connection:
-        """Go on with it even where the caller is cancelled."""
+    async def _abandon(self, record: Record) -> bool:
+        """End an open flow; False if its return came in between."""
+        error = mismatch("it took too long, or was replaced by newer ones")
+        return await self._records.replace(record, outcome=Outcome.failed(error)) is not None
+
+    async def _delete(self, project_id: str, connection_id: str | None) -> bool:
+        if not connection_id:
+            return True
+        try:
+            await self._peaka.connections.delete(project_id, connection_id)
+        except NotFoundError:
+            return True
+        except PeakaError as error:
+            _log.warning("Connection %s could not be deleted: %s", connection_id, type(error).__name__)
+            return False
+        return True
+
+    # Tasks that outlive their caller.
+
+    async def _shielded(self, work: Coroutine[None, None, T]) -> T:
+        """Go on with it even if the caller is cancelled."""
+        return await asyncio.shield(self._spawn(work))
+
+    def _spawn(self, work: Coroutine[None, None, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
+        return task
 
-    def _ended(self, task: asyncio.Task[Connection]) -> None:
+    def _ended(self, task: asyncio.Task[T]) -> None:
         self._running.discard(task)
         with contextlib.suppress(asyncio.CancelledError):
             # It was published; that the caller has gone is no reason for asyncio to report it.
@@ -489,7 +809,7 @@ def _checked(made: Connection) -> tuple[str, str]:
         raise unusable("$.id", "the connection has no id")
     if not made.url:
         raise unusable("$.url", "there is no consent page; this connector needs no flow")
-    if not _CONSENT_URL.fullmatch(made.url):
+    if not _URL.fullmatch(made.url):
         raise unusable("$.url", "the consent URL is not one that a browser can be sent to")
     return made.url, made.id
 
@@ -499,10 +819,26 @@ def _state_of(url: str) -> str | None:
     return states[0] if len(states) == 1 and states[0] else None
 
 
+def _is_to_be_forwarded(record: Record, returned: Return) -> bool:
+    """Whether this is the provider's redirect of a flow in which Peaka gets it from here."""
+    return record.forwards and not returned.is_callback_of(record.flow.id)
+
+
+def _check_return(record: Record, returned: Return, expected: _Expected) -> None:
+    expected.check(record)
+    if not record.came_back and record.flow.expires_at <= now():
+        raise mismatch("it took too long, and is expired")
+    from_provider = not record.by_peaka or _is_to_be_forwarded(record, returned)
+    if from_provider and record.flow.issuer not in {None, returned.issuer}:
+        raise mismatch("its iss is not the issuer that the flow was begun with")
+    if not from_provider:
+        _check_callback(record, returned)
+
+
 def _check_callback(record: Record, returned: Return) -> None:
     """That Peaka's callback is about the connection that this flow created, and comes after what it has to."""
     connection_id = record.flow.connection_id
-    if returned.from_peaka(CALLBACK_PARAMETER) is None or returned.from_peaka("connectionId") != connection_id:
+    if not returned.is_callback_of(record.flow.id) or returned.from_peaka("connectionId") != connection_id:
         raise mismatch("it names another connection than the one that was begun")
     if record.forwards and not record.forwarded:
         raise mismatch("its redirect was not forwarded yet")

@@ -1,10 +1,11 @@
-"""A request and an answer, of any framework; and the trace that a request belongs to."""
+"""A request and a reply, of any framework; and the trace that a request belongs to."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from typing import final
+from urllib.parse import unquote, urlsplit
 
 import attrs
 from opentelemetry import context as otel_context
@@ -14,34 +15,74 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 _PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 _PREFETCH = ("prefetch", "prerender", "preview")
 
+# What RFC 6265 trims, and nothing else: a name with another kind of space is another name.
+_BLANKS = b" \t"
+
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
 @final
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Incoming:
-    """A request; header names are in lower case, several cookie headers joined."""
+    """A request; header names are in lower case."""
 
     method: str
+    path: str = ""
+    """The path as the framework shows it, which can lack what a mount or a proxy took away."""
+
     raw_query: bytes = attrs.field(repr=False)
     headers: Mapping[str, str] = attrs.field(repr=False)
+    raw_cookies: bytes = attrs.field(default=b"", repr=False)
+    """The cookie headers as they came, joined by `;`."""
+
     read: Callable[[int], Awaitable[bytes | None]] = attrs.field(repr=False)
-    """The body; None where it is longer than that many bytes, or did not come to its end."""
+    """The body; None if it is longer than that many bytes, or did not come to its end."""
 
     @property
-    def speculative(self) -> bool:
+    def is_speculative(self) -> bool:
         """Whether nobody has asked for it yet: a prefetch, a prerendering or a preview."""
         purposes = (self.headers.get(name, "").lower() for name in _PREFETCH_HEADERS)
         return any(word in purpose for purpose in purposes for word in _PREFETCH)
 
     @property
-    def cross_site(self) -> bool:
-        return self.headers.get("sec-fetch-site", "").lower() == "cross-site"
+    def may_be_from_elsewhere(self) -> bool:
+        """Whether a page of another origin can have made it."""
+        return self.headers.get("sec-fetch-site") not in {"same-origin", "none"}
 
-    def cookies(self) -> list[tuple[str, str]]:
-        """The cookies, in the order in which the browser sent them."""
-        pairs = (pair.partition("=") for pair in self.headers.get("cookie", "").split(";"))
-        return [(name.strip(), value.strip()) for name, _, value in pairs]
+    def is_navigation_from(self, origins: Collection[str]) -> bool:
+        """Whether a person navigated here: from this origin, from one of those, or by the address bar.
+
+        A browser says so in `Sec-Fetch-Site` and `Sec-Fetch-Mode`
+        ([Fetch Metadata](https://www.w3.org/TR/fetch-metadata/)). One that does not shows the page in `Origin` or
+        `Referer`.
+        """
+        if self.headers.get("sec-fetch-mode", "navigate") != "navigate":
+            return False
+        site = self.headers.get("sec-fetch-site")
+        if site in {"same-origin", "none"}:
+            return True
+        source = self.headers.get("origin") or _origin_of(self.headers.get("referer", ""))
+        if source in origins:
+            return True
+        host = self.headers.get("host", "")
+        return site is None and bool(host) and urlsplit(source).netloc.lower() == host.lower()
+
+    def is_at(self, url: str) -> bool:
+        """Whether it came to that URL, as far as mounts and proxies let the path be seen."""
+        return unquote(urlsplit(url).path).rstrip("/").endswith(unquote(self.path).rstrip("/"))
+
+    def cookies(self) -> list[tuple[bytes, bytes]]:
+        """The cookies, in the order in which the browser sent them, byte for byte."""
+        pairs = (pair.partition(b"=") for pair in self.raw_cookies.split(b";"))
+        return [(name.strip(_BLANKS), value.strip(_BLANKS)) for name, _, value in pairs]
+
+
+def _origin_of(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
 
 
 @final
@@ -52,6 +93,9 @@ class Reply:
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: str = attrs.field(default="", repr=False)
+
+    def with_headers(self, *headers: tuple[str, str]) -> Reply:
+        return attrs.evolve(self, headers=(*self.headers, *headers))
 
     def all_headers(self) -> list[tuple[str, str]]:
         given = [
@@ -65,7 +109,7 @@ class Reply:
 
 @contextlib.contextmanager
 def trace_of(incoming: Incoming) -> Iterator[None]:
-    """Go on with the caller's trace (W3C), unless the framework's own instrumentation did."""
+    """Continue the caller's trace (W3C), unless the framework's own instrumentation did."""
     if trace.get_current_span().get_span_context().is_valid:
         yield
         return

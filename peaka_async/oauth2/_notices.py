@@ -1,4 +1,4 @@
-"""The pages that people see where the application has none of its own. Whatever comes from outside is escaped here."""
+"""The pages that people see if the application has none of its own. Whatever comes from outside is escaped here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,18 @@ from peaka_async.oauth2._pending import PendingFlow
 
 __all__ = ["Notice"]
 
-Kind = Literal["connected", "denied", "failed", "unknown", "unreachable", "refused", "sign_in", "not_offered"]
+Kind = Literal[
+    "connected",
+    "not_saved",
+    "denied",
+    "failed",
+    "unknown",
+    "unreachable",
+    "refused",
+    "sign_in",
+    "not_offered",
+    "too_many",
+]
 
 REENTRY_FIELD = "peaka_return"
 
@@ -43,6 +54,7 @@ _PAGE = """<!doctype html>
 <h1>{title}</h1>
 <p>{text}</p>
 {more}
+<p><a href="{back}">Back to the application</a></p>
 </main></body>
 </html>
 """
@@ -59,19 +71,25 @@ _REENTRY = """<form method="post">
 class Notice:
     """What a page has to tell.
 
-    `title` and `text` are for the person, and hold nothing that the provider or a stranger wrote; `flow`,
-    `connection` and `error` are there where they are known.
-
     Attributes:
-        kind: `connected`, `denied` (the customer or the provider said no), `failed`, `unknown` (a reload asks Peaka
-            again), `unreachable` (nothing was sent; a reload tries again), `refused` (another browser's, user's or an
-            old return), `sign_in` or `not_offered`.
+        kind: `connected`, `not_saved` (connected, and the application could not save it), `denied` (the customer or
+            the provider said no), `failed`, `unknown` (a reload asks Peaka again), `unreachable` (nothing was sent; a
+            reload tries again), `refused` (another browser's, user's or an old return), `sign_in`, `not_offered` or
+            `too_many` (open flows of this user).
+        status: the reply's HTTP status.
+        title: what happened, for the person. It holds nothing that the provider or a stranger wrote.
+        text: what to do next, likewise.
+        back: the path that leads back to the application.
+        flow: the flow, if it is known.
+        connection: the connection, if there is one.
+        error: the error, if there is one.
     """
 
     kind: Kind
     status: int
     title: str
     text: str
+    back: str = "/"
     flow: PendingFlow | None = None
     connection: Connection | None = attrs.field(default=None)
     error: PeakaError | None = attrs.field(default=None, repr=False)
@@ -79,26 +97,30 @@ class Notice:
 
 def default_page(notice: Notice) -> Reply:
     """A page without scripts."""
-    back = notice.flow.return_to if notice.flow is not None else None
-    more = f'<p><a href="{html.escape(back)}">Back to the application</a></p>' if back else ""
-    return _page(notice.title, notice.text, more, status=notice.status, nonce=secrets.token_urlsafe(12))
+    return _page(notice.title, notice.text, "", back=notice.back, status=notice.status)
 
 
-def reentry_page(body: bytes) -> Reply:
+def reentry_page(body: bytes, *, back: str) -> Reply:
     """The page that posts what a provider posted once more: from this origin, so that the browser adds its cookies.
 
     The code stays out of every URL. Without JavaScript a person clicks once.
     """
+    form = _REENTRY.replace("{name}", REENTRY_FIELD).replace("{value}", body.hex())
+    return _page("One more step", "Your connection is being completed.", form, back=back, status=200)
+
+
+def _page(title: str, text: str, more: str, *, back: str, status: int) -> Reply:
     nonce = secrets.token_urlsafe(12)
-    more = _REENTRY.format(name=REENTRY_FIELD, value=body.hex(), nonce=nonce)
-    return _page("One more step", "Your connection is being completed.", more, status=200, nonce=nonce)
-
-
-def _page(title: str, text: str, more: str, *, status: int, nonce: str) -> Reply:
     # No form-action here: Chromium applies it to the redirect that follows the form, and that can lead to Peaka.
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
         "base-uri 'none'; frame-ancestors 'none'"
     )
-    body = _PAGE.format(title=html.escape(title), text=html.escape(text), more=more, nonce=nonce)
+    body = _PAGE.format(
+        title=html.escape(title),
+        text=html.escape(text),
+        more=more.replace("{nonce}", nonce),
+        back=html.escape(back),
+        nonce=nonce,
+    )
     return Reply(status, (("Content-Security-Policy", policy),), body)

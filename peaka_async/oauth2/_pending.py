@@ -1,10 +1,11 @@
-"""A flow that was begun, what became of it, and both as text for a store."""
+"""A flow that was begun, what became of it, and both as bytes for a store."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import json
+import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -12,7 +13,6 @@ from typing import Self, cast, final
 
 import attrs
 
-from peaka_async import errors
 from peaka_async.errors import (
     APIError,
     AuthorizationDenied,
@@ -20,11 +20,11 @@ from peaka_async.errors import (
     WorkFailedError,
 )
 from peaka_async.models.connections import Connection
-from peaka_async.oauth2._refusals import unknown
+from peaka_async.oauth2._refusals import not_saved, unknown
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
-# Beside the message: what an error is made of, for those that are given to a second delivery too.
+# What an error is made of beside its message, for the errors that a second delivery gets too.
 _FIELDS: dict[type[PeakaError], tuple[str, ...]] = {
     AuthorizationDenied: ("error", "description", "uri"),
     WorkFailedError: ("state",),
@@ -37,8 +37,20 @@ _FIELDS: dict[type[PeakaError], tuple[str, ...]] = {
 class PendingFlow:
     """A flow that was begun.
 
-    `consent_url` is where the browser goes, and `state` what it comes back with, where the consent URL shows one; only
-    `start` gives these two, they are not kept. `id` names the flow and opens nothing: it may be logged.
+    Attributes:
+        id: names the flow and opens nothing: it may be logged.
+        connection_id: the connection at Peaka, which waits for the consent.
+        project_id: the connection's project.
+        connector: the connector's type.
+        name: the connection's name.
+        expires_at: when the flow ends unless its return was delivered.
+        return_url: where the browser comes back to at the end.
+        forward_url: where the provider's redirect is forwarded from; None if it is not forwarded.
+        issuer: the `iss` that the provider's redirect must carry; None if it is not checked.
+        remember: what the application asked to be told again.
+        return_to: the path of the application to go to at the end.
+        consent_url: where to send the browser; only `start` returns it, it is not kept.
+        state: what the browser comes back with, if the consent URL shows it; only `start` returns it.
     """
 
     id: str
@@ -47,6 +59,9 @@ class PendingFlow:
     connector: str
     name: str
     expires_at: datetime
+    return_url: str = ""
+    forward_url: str | None = None
+    issuer: str | None = None
     remember: Mapping[str, str] = attrs.field(default=_NOTHING, repr=False)
     return_to: str | None = None
     consent_url: str | None = attrs.field(default=None, repr=False)
@@ -56,51 +71,55 @@ class PendingFlow:
 @final
 @attrs.frozen
 class Outcome:
-    """What became of a flow: a connection, an error, or nobody knows."""
+    """What became of a flow: a connection that was saved or not, an error, or neither while it is not known."""
 
     connection: Connection | None = None
     error: Mapping[str, str | int | None] | None = None
+    saved: bool = False
 
     @classmethod
     def failed(cls, error: PeakaError) -> Self:
         fields = next((fields for kind, fields in _FIELDS.items() if isinstance(error, kind)), ())
-        return cls(
-            error={
-                "type": type(error).__name__,
-                "message": str(error.args[0]),
-                "operation": error.operation,
-                **{name: getattr(error, name) for name in fields},
-            }
-        )
+        data = error.to_dict()
+        return cls(error={name: data[name] for name in ("type", "message", "operation", *fields)})
 
     @property
-    def known(self) -> bool:
-        return self.connection is not None or self.error is not None
+    def final(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.error is not None or (self.connection is not None and self.saved)
 
     def get(self) -> Connection:
         """The connection.
 
         Raises:
-            OutcomeUnknownError: nobody knows.
+            OutcomeUnknownError: it is not known.
+            NotSavedError: the connection was made, and not saved.
             PeakaError: the error that the flow ended in.
         """
-        if self.connection is not None:
-            return self.connection
-        if self.error is None:
+        if self.error is not None:
+            raise PeakaError.from_dict(self.error)
+        if self.connection is None:
             raise unknown()
-        values = dict(self.error)
-        kind = getattr(errors, str(values.pop("type")))
-        raise cast("PeakaError", kind(values.pop("message"), **values))
+        if not self.saved:
+            raise not_saved(self.connection, "it is being told, or failed")
+        return self.connection
 
 
 @final
 @attrs.frozen(kw_only=True)
 class Record:
-    """What a store keeps of a flow. It holds no secret: neither state nor consent URL, code or credential."""
+    """What a store keeps of a flow.
+
+    It holds no state, consent URL or credential, and no code either unless `ConnectFlow.accept` put it there, which an
+    encrypted store alone allows.
+    """
 
     flow: PendingFlow
     user: str
-    """A digest of the user_ref."""
+    """A digest of the user_ref, for this flow alone."""
+
+    owner: str
+    """A digest of the user_ref, the same for all flows of the user."""
 
     by_peaka: bool
     """Whether Peaka takes the provider's redirect, and so the code."""
@@ -111,67 +130,91 @@ class Record:
     forwarded: bool = False
     """Whether the browser of its user was sent on to Peaka's callback with the code."""
 
-    claimed_at: datetime | None = None
     query: str | None = None
     """A digest of the return that claimed the flow."""
 
-    outcome: Outcome | None = None
+    claimed_at: datetime | None = None
+    accepted: str | None = attrs.field(default=None, repr=False)
+    """The raw query of a return that was accepted, until a worker takes it out to post it."""
+
+    holder: str | None = None
+    """Who works on the flow: one call, in one process."""
+
+    beat: int = 0
+    """Counts up while the holder works."""
+
+    beat_at: datetime | None = None
+    told: int = 0
+    """How often `on_connected` was called."""
+
+    reported: bool = False
+    """Whether the person saw that the connection is not saved: the next reload calls `on_connected` again."""
+
+    outcome: Outcome = Outcome()
+    revision: str = ""
+    """Random, so that no two records of a flow are the same bytes."""
+
+    stored: bytes = attrs.field(default=b"", eq=False, repr=False)
+    """The bytes that this record was read from or written as."""
 
     @property
     def came_back(self) -> bool:
         """Whether its user delivered a return."""
-        return self.forwarded or self.claimed_at is not None
+        return self.forwarded or self.query is not None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a return can claim it."""
+        return self.query is None and not self.outcome.final
 
     def is_of(self, user_ref: str) -> bool:
         return hmac.compare_digest(self.user, user_digest(self.flow.id, user_ref))
 
+    def changed(self, **changes: object) -> Self:
+        """The next record of the flow, not stored yet."""
+        new = attrs.evolve(self, **{**changes, "revision": secrets.token_hex(8)})  # type: ignore[arg-type]
+        return attrs.evolve(new, stored=new.dumps())
+
     def dumps(self) -> bytes:
-        flow, outcome = self.flow, self.outcome
-        return json.dumps(
-            {
-                "flow": {
-                    "id": flow.id,
-                    "connection_id": flow.connection_id,
-                    "project_id": flow.project_id,
-                    "connector": flow.connector,
-                    "name": flow.name,
-                    "expires_at": flow.expires_at.isoformat(),
-                    "remember": dict(flow.remember),
-                    "return_to": flow.return_to,
-                },
-                "user": self.user,
-                "by_peaka": self.by_peaka,
-                "forwards": self.forwards,
-                "forwarded": self.forwarded,
-                "claimed_at": None if self.claimed_at is None else self.claimed_at.isoformat(),
-                "query": self.query,
-                "outcome": None if outcome is None else attrs.asdict(outcome),
-            }
-        ).encode()
+        values = attrs.asdict(self, filter=lambda attribute, _: attribute.name not in _NOT_KEPT)
+        return json.dumps(values, default=_as_json).encode()
 
     @classmethod
     def loads(cls, text: bytes) -> Self:
         values = json.loads(text)
-        flow, claimed_at, outcome = values["flow"], values["claimed_at"], values["outcome"]
+        flow, outcome = values["flow"], values["outcome"]
+        connection = outcome["connection"]
         return cls(
-            flow=PendingFlow(**{**flow, "expires_at": datetime.fromisoformat(flow["expires_at"])}),
-            user=values["user"],
-            by_peaka=values["by_peaka"],
-            forwards=values["forwards"],
-            forwarded=values["forwarded"],
-            claimed_at=None if claimed_at is None else datetime.fromisoformat(claimed_at),
-            query=values["query"],
-            outcome=None if outcome is None else _outcome(outcome),
+            **{
+                **values,
+                "flow": PendingFlow(**{**flow, "expires_at": _time(flow["expires_at"])}),
+                "claimed_at": _time(values["claimed_at"]),
+                "beat_at": _time(values["beat_at"]),
+                "outcome": Outcome(**{**outcome, "connection": Connection(**connection) if connection else None}),
+                "stored": text,
+            }
         )
 
 
-def _outcome(values: dict[str, dict[str, str]]) -> Outcome:
-    connection = values["connection"]
-    return Outcome(None if connection is None else Connection(**connection), values["error"])
+_NOT_KEPT = frozenset({"stored", "consent_url", "state"})
 
 
-def user_digest(flow: str, user_ref: str) -> str:
-    return hmac.new(flow.encode(), user_ref.encode(), hashlib.sha256).hexdigest()
+def _as_json(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else dict(cast("Mapping[str, str]", value))
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def user_digest(flow_id: str, user_ref: str) -> str:
+    """A digest by which a flow knows its user; another flow's is another one."""
+    return hmac.new(flow_id.encode(), user_ref.encode(), hashlib.sha256).hexdigest()
+
+
+def owner_digest(user_ref: str) -> str:
+    """A digest by which the flows of a user are found."""
+    return hashlib.sha256(f"user:{user_ref}".encode()).hexdigest()[:40]
 
 
 def now() -> datetime:

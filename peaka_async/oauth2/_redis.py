@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, final
+import hashlib
+from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING, cast, final
 
 from peaka_async.errors import ConfigurationError
 
@@ -13,59 +14,124 @@ if TYPE_CHECKING:
 
 __all__ = ["RedisStore"]
 
+# A kept value begins with the digest of its record, by which the script compares: encryption gives another text each
+# time. ARGV: the old record's digest or "", the new one's, the new value, milliseconds.
+_SWAP = """
+local kept = redis.call('GET', KEYS[1])
+local found = kept and string.sub(kept, 1, 64) or ''
+if found ~= ARGV[1] and found ~= ARGV[2] then return 0 end
+redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
+return 1
+"""
+_DIGEST_CHARS = 64
+
+# ARGV: at, the flow's id, milliseconds, the earliest time that is kept.
+_ADD = """
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[4])
+redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
+"""
+
 
 @final
 class RedisStore:
-    """Keeps flows on a Redis that all replicas share (extra `redis`; Redis 6.2 or later).
+    """Keeps flows on a Redis that all replicas of the service share (extra `redis`; Redis 6.2 or later).
 
-    What is kept holds no secret: neither code, state nor credential. It holds what the application remembers, and the
-    connections' ids and names: with `encryption_keys` these are encrypted too, and cannot be changed unnoticed.
+    Without `encryption_keys` what is kept holds no secret: no code, state or credential. It holds what the application
+    remembers, and the connections' ids and names. With keys these are encrypted too, and nobody can change them
+    unnoticed.
 
     Args:
-        redis: the client; it stays yours. Give it a `redis.asyncio.BlockingConnectionPool`: the usual pool fails calls
-            above its number of connections, where that one lets them wait.
+        redis: the client; closing it is up to you. Give it a `redis.asyncio.BlockingConnectionPool`: above its number
+            of connections the usual pool fails calls, while that one lets them wait.
         prefix: how the keys begin.
         encryption_keys: keys of `cryptography.fernet.Fernet.generate_key()`; the first one encrypts, all of them
             decrypt, so that keys can be changed.
+        replicas: how many of Redis' own replicas must have a change before it counts. A Redis that fails over to a
+            replica without the latest changes gives a code to a second caller; with 1 that cannot happen, and a claim
+            fails while no replica is connected.
 
     Raises:
-        ConfigurationError: a key is none of Fernet's, or the package cryptography is missing.
+        ConfigurationError: a key is not one of Fernet's, `replicas` is negative, or the package cryptography is
+            missing.
     """
 
     def __init__(
-        self, redis: Redis, *, prefix: str = "peaka:connect:", encryption_keys: Sequence[str | bytes] = ()
+        self,
+        redis: Redis,
+        *,
+        prefix: str = "peaka:connect:",
+        encryption_keys: Sequence[str | bytes] = (),
+        replicas: int = 0,
     ) -> None:
+        if replicas < 0:
+            msg = "replicas must be 0 or more."
+            raise ConfigurationError(msg)
         self._redis = redis
         self._prefix = prefix
         self._cipher = _cipher(encryption_keys) if encryption_keys else None
+        self._replicas = replicas
 
-    async def put(self, flow_id: str, record: bytes, *, seconds: float) -> None:
-        """Keep a record for that long."""
-        # The id is sealed in: a record that somebody moved to another flow's place is none.
-        sealed = flow_id.encode() + b" " + record
-        if self._cipher is not None:
-            sealed = self._cipher.encrypt(sealed)
-        await self._redis.set(self._key("flow", flow_id), sealed, px=_milliseconds(seconds))
+    @property
+    def encrypted(self) -> bool:
+        """Whether there are encryption keys."""
+        return self._cipher is not None
 
     async def get(self, flow_id: str) -> bytes | None:
-        """The record; None where there is none, none any more, or none that was sealed with a key of ours."""
-        sealed = await self._redis.get(self._key("flow", flow_id))
-        if sealed is None:
+        """Return the record, or None if it is missing, expired, or not sealed with one of the keys."""
+        kept = await self._redis.get(self._key("flow", flow_id))
+        if kept is None:
             return None
-        if isinstance(sealed, str):  # from a client that decodes its answers
-            sealed = sealed.encode()
-        opened = self._opened(bytes(sealed))
+        if isinstance(kept, str):  # from a client that decodes its answers
+            kept = kept.encode()
+        opened = self._opened(bytes(kept)[_DIGEST_CHARS:])
         owner, _, record = opened.partition(b" ")
         return record if owner == flow_id.encode() else None
 
-    async def offer(self, flow_id: str, *, seconds: float) -> None:
-        """Let the flow be taken, once, for that long."""
-        await self._redis.set(self._key("turn", flow_id), b"1", px=_milliseconds(seconds))
+    async def swap(self, flow_id: str, old: bytes | None, new: bytes, *, seconds: float) -> bool:
+        """Keep `new` for that long if the record is `old`, on enough replicas.
 
-    async def take(self, flow_id: str) -> bool:
-        """Take the flow: True for one caller of all, on any replica."""
-        # Atomic. Where the answer is lost and the client asks again, nobody has it: that is the safe side.
-        return await self._redis.getdel(self._key("turn", flow_id)) is not None
+        Raises:
+            ConnectionError: too few of Redis' replicas have the change.
+        """
+        # The id is sealed in, so that a record which somebody moved to another flow's place is not accepted.
+        sealed = flow_id.encode() + b" " + new
+        if self._cipher is not None:
+            sealed = self._cipher.encrypt(sealed)
+        digest = _digest(new)
+        arguments = ("" if old is None else _digest(old), digest, digest.encode() + sealed, _milliseconds(seconds))
+        if not self._replicas:
+            return await self._swapped(self._redis, flow_id, arguments)
+        # WAIT counts the writes of its own connection.
+        async with self._redis.client() as connection:
+            kept = await self._swapped(connection, flow_id, arguments)
+            if kept:
+                await self._replicated(connection)
+            return kept
+
+    async def add(self, index: str, flow_id: str, *, at: float, seconds: float) -> None:
+        """Put a flow into a list, ordered by `at`, and drop what is older by more than that many seconds."""
+        arguments = (repr(at), flow_id, _milliseconds(seconds), repr(at - seconds))
+        await cast("Awaitable[None]", self._redis.eval(_ADD, 1, self._key("list", index), *arguments))
+
+    async def find(self, index: str, *, until: float, limit: int) -> list[str]:
+        """Return the first flows of a list whose `at` is not after `until`."""
+        key = self._key("list", index)
+        found = await self._redis.zrange(key, "-inf", repr(until), byscore=True, offset=0, num=limit)
+        return [each.decode() if isinstance(each, bytes) else str(each) for each in found]
+
+    async def discard(self, index: str, flow_id: str) -> None:
+        """Take a flow out of a list."""
+        await self._redis.zrem(self._key("list", index), flow_id)
+
+    async def _swapped(self, redis: Redis, flow_id: str, arguments: tuple[str, str, bytes, int]) -> bool:
+        answer = redis.eval(_SWAP, 1, self._key("flow", flow_id), *arguments)
+        return bool(await cast("Awaitable[int]", answer))
+
+    async def _replicated(self, connection: Redis) -> None:
+        if await connection.wait(self._replicas, _REPLICATION_MILLISECONDS) < self._replicas:
+            msg = f"Fewer than {self._replicas} replicas of Redis have the change."
+            raise ConnectionError(msg)
 
     def _opened(self, sealed: bytes) -> bytes:
         if self._cipher is None:
@@ -77,11 +143,18 @@ class RedisStore:
         except InvalidToken:
             return b""
 
-    def _key(self, kind: str, flow_id: str) -> str:
-        return f"{self._prefix}{kind}:{flow_id}"
+    def _key(self, kind: str, name: str) -> str:
+        return f"{self._prefix}{kind}:{name}"
 
     def __repr__(self) -> str:
         return f"<RedisStore {self._prefix}*{' encrypted' if self._cipher else ''}>"
+
+
+_REPLICATION_MILLISECONDS = 2000
+
+
+def _digest(record: bytes) -> str:
+    return hashlib.sha256(record).hexdigest()
 
 
 def _milliseconds(seconds: float) -> int:

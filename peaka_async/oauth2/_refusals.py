@@ -1,9 +1,13 @@
-"""Which errors a flow ends in, and which leave it open."""
+"""The errors of a flow: which of them end it, and which leave it open."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, final
+
 from peaka_async.errors import (
     APIError,
+    Attempt,
     ConfigurationError,
     DecodeError,
     NotFoundError,
@@ -17,6 +21,11 @@ from peaka_async.errors import (
     WireProgress,
     WorkFailedError,
 )
+from peaka_async.models.connections import Connection
+
+__all__ = ["NotSavedError", "TooManyFlowsError"]
+
+Data = Mapping[str, Any]
 
 # A connection that still shows its consent page has not been completed.
 _INCOMPLETE = "INCOMPLETE"
@@ -25,6 +34,56 @@ _CLIENT_ERRORS = range(400, 500)
 
 # What a gateway can answer although the work was done, or goes on.
 _TRANSIENT = frozenset({408, 425})
+
+
+@final
+class NotSavedError(OAuth2Error):
+    """The connection was made, and `on_connected` did not save it; `resolve` calls it again.
+
+    Attributes:
+        connection: the connection; None if the error was made from a dict.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        data: Data | None = None,
+        /,
+        *,
+        connection: Connection | None = None,
+        operation: str | None = None,
+        attempts: tuple[Attempt, ...] = (),
+    ) -> None:
+        super().__init__(message, operation=operation, attempts=attempts)
+        self.connection = connection
+        self._restore(data)
+
+
+@final
+class TooManyFlowsError(OAuth2Error):
+    """The user has too many open flows, or the store is full. Nothing was sent.
+
+    Attributes:
+        retry_after: the seconds after which a flow can be begun.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        data: Data | None = None,
+        /,
+        *,
+        retry_after: float = 0.0,
+        operation: str | None = None,
+        attempts: tuple[Attempt, ...] = (),
+    ) -> None:
+        super().__init__(message, operation=operation, attempts=attempts)
+        self.retry_after = retry_after
+        self._restore(data)
+
+    @property
+    def _is_unsent(self) -> bool:
+        return True
 
 
 def nothing_sent(error: PeakaError) -> bool:
@@ -37,7 +96,7 @@ def nothing_sent(error: PeakaError) -> bool:
 def is_final(error: PeakaError, *, by_peaka: bool) -> bool:
     """Whether it is known that there is no connection.
 
-    Where Peaka took the code, it was only asked for the connection: that it refused to say is no outcome.
+    If Peaka took the code, it was only asked for the connection: a refusal to show it is no outcome.
     """
     if isinstance(error, APIError):
         if by_peaka:
@@ -65,8 +124,18 @@ def incomplete(problem: str) -> WorkFailedError:
 
 
 def unknown() -> OutcomeUnknownError:
-    msg = "Nobody knows yet whether the connection was completed. Nothing is sent again; `resolve` asks Peaka."
+    msg = "It is not known yet whether the connection was completed. Nothing is sent again; `resolve` asks Peaka."
     return OutcomeUnknownError(msg, operation="oauth2.complete")
+
+
+def not_saved(connection: Connection, problem: str) -> NotSavedError:
+    msg = f"The connection was made, but on_connected did not save it: {problem}. `resolve` calls it again."
+    return NotSavedError(msg, connection=connection, operation="oauth2.complete")
+
+
+def too_many_flows(problem: str, *, retry_after: float = 60.0) -> TooManyFlowsError:
+    msg = f"No flow can be begun: {problem}. Nothing was sent; try again in {retry_after:.0f} seconds."
+    return TooManyFlowsError(msg, retry_after=retry_after, operation="oauth2.start")
 
 
 def unusable(path: str, problem: str) -> DecodeError:

@@ -1,4 +1,4 @@
-"""What a browser came back with: the raw query, kept byte for byte, and the few parameters that are looked at."""
+"""What a browser came back with: the raw query, kept byte for byte, and the few parameters that are read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_PARAMETERS = 200
 
 
 def flow_id_of(kind: str, handle: str) -> str:
-    """The name of a flow for stores, cookies and logs: a digest, so that none of them learns the state itself."""
+    """The id of a flow for stores, cookies and logs: a digest, so that none of them learns the state itself."""
     return hashlib.sha256(f"{kind}:{handle}".encode()).hexdigest()[:40]
 
 
@@ -31,7 +31,7 @@ class Return:
     callback: Oauth2Callback
     parameters: tuple[tuple[str, str], ...]
     callback_parameters: tuple[tuple[str, str], ...]
-    """The same with every `?` taken for a `&`: Peaka's guide prints the callback as `?connectionId=…?status=…`."""
+    """The same with every `?` read as a `&`: Peaka's guide prints the callback as `?connectionId=…?status=…`."""
 
     @classmethod
     def read(cls, raw_query: str | bytes) -> Self:
@@ -42,10 +42,12 @@ class Return:
                 `iss` or a parameter of the callback more than once.
         """
         callback = Oauth2Callback.from_redirect(raw_query, forward_errors=True)
+        parameters = _parameters(callback.query_parameters)
+        split = callback.query_parameters.replace("?", "&")
         returned = cls(
             callback,
-            _parameters(callback.query_parameters),
-            _parameters(callback.query_parameters.replace("?", "&")),
+            parameters,
+            parameters if split == callback.query_parameters else _parameters(split),
         )
         returned._check()
         return returned
@@ -59,11 +61,25 @@ class Return:
         """By which a second delivery of the same return is known."""
         return hashlib.sha256(self.raw.encode()).hexdigest()
 
+    @property
+    def issuer(self) -> str | None:
+        """Who says to have answered (RFC 9207)."""
+        return self.from_provider("iss")
+
     def flow_ids(self) -> list[str]:
         """The flows that this may be the return of, the more likely one first."""
-        state, nonce = self.callback.state, self.from_peaka(CALLBACK_PARAMETER)
+        state, nonce = self.from_provider("state"), self.from_peaka(CALLBACK_PARAMETER)
         found = [flow_id_of("callback", nonce)] if nonce else []
         return [*found, flow_id_of("state", state)] if state else found
+
+    def is_callback_of(self, flow_id: str) -> bool:
+        """Whether it carries what Peaka alone gives to the browser that consented in this flow."""
+        nonce = self.from_peaka(CALLBACK_PARAMETER)
+        return nonce is not None and flow_id_of("callback", nonce) == flow_id
+
+    def from_provider(self, name: str) -> str | None:
+        """A parameter of the provider's redirect."""
+        return next((value for key, value in self.parameters if key == name), None)
 
     def from_peaka(self, name: str) -> str | None:
         """A parameter of Peaka's callback."""
@@ -94,5 +110,5 @@ def _parameters(query: str) -> tuple[tuple[str, str], ...]:
 
 
 def _invalid(problem: str) -> InvalidRedirect:
-    msg = f"This is no return that a connection can be completed with: {problem}. Nothing was sent."
+    msg = f"This return cannot complete a connection: {problem}. Nothing was sent."
     return InvalidRedirect(msg)

@@ -9,31 +9,48 @@ from typing import Protocol, final
 import attrs
 
 from peaka_async.errors import ConfigurationError
+from peaka_async.oauth2._refusals import too_many_flows
 
 __all__ = ["FlowStore", "MemoryStore"]
 
 
 class FlowStore(Protocol):
-    """Keeps records, which are text to it, and gives each flow away once.
+    """Keeps records, which are bytes to it, and lists of flow ids.
 
-    With several replicas all of them need the same store. What a store raises passes through `start` and `complete`;
-    a flow that could not be taken is not completed.
+    Several replicas of a service need one store that they share. What a store raises passes through `ConnectFlow`: a
+    flow that could not be claimed is not completed.
     """
 
-    async def put(self, flow_id: str, record: bytes, *, seconds: float) -> None:
-        """Keep a record, in place of the one that is there, for that long."""
+    @property
+    def encrypted(self) -> bool:
+        """Whether nobody but the holder of a key can read or change what is kept."""
         ...
 
     async def get(self, flow_id: str) -> bytes | None:
-        """The record; None where there is none, or none any more."""
+        """Return the record, or None if it is missing or expired."""
         ...
 
-    async def offer(self, flow_id: str, *, seconds: float) -> None:
-        """Let the flow be taken, once, for that long."""
+    async def swap(self, flow_id: str, old: bytes | None, new: bytes, *, seconds: float) -> bool:
+        """Keep `new` for that long if the record is `old` (None: if there is no record), in one atomic step.
+
+        Returns:
+            Whether `new` is kept: also if it was kept before, so that a swap whose answer was lost can be repeated.
+        """
         ...
 
-    async def take(self, flow_id: str) -> bool:
-        """Take the flow: True for one caller of all, on any replica. In doubt False."""
+    async def add(self, index: str, flow_id: str, *, at: float, seconds: float) -> None:
+        """Put a flow into a list, ordered by `at`, and drop what is older by more than that many seconds.
+
+        The list is kept for that long.
+        """
+        ...
+
+    async def find(self, index: str, *, until: float, limit: int) -> list[str]:
+        """Return the first flows of a list whose `at` is not after `until`."""
+        ...
+
+    async def discard(self, index: str, flow_id: str) -> None:
+        """Take a flow out of a list."""
         ...
 
 
@@ -45,15 +62,23 @@ class _Kept:
 
 
 @final
+@attrs.define
+class _Index:
+    entries: dict[str, float] = attrs.field(factory=dict)
+    until: float = 0.0
+
+
+@final
 class MemoryStore:
     """Keeps flows in this process: for one replica, until it ends.
 
     Args:
-        max_flows: how many are kept; then the oldest makes room.
+        max_flows: how many flows are kept. A full store refuses new flows, so that nobody can push out another
+            user's.
         clock: gives the time in seconds.
 
     Raises:
-        ConfigurationError: it may keep none.
+        ConfigurationError: `max_flows` is less than 1.
     """
 
     def __init__(self, *, max_flows: int = 10_000, clock: Callable[[], float] = time.monotonic) -> None:
@@ -63,41 +88,69 @@ class MemoryStore:
         self._max_flows = max_flows
         self._clock = clock
         self._kept: dict[str, _Kept] = {}
-        self._offered: dict[str, float] = {}
+        self._indexes: dict[str, _Index] = {}
 
-    async def put(self, flow_id: str, record: bytes, *, seconds: float) -> None:
-        """Keep a record for that long."""
-        if flow_id not in self._kept and len(self._kept) >= self._max_flows:
-            self._make_room()
-        self._kept[flow_id] = _Kept(record, self._clock() + seconds)
+    @property
+    def encrypted(self) -> bool:
+        """False: there are no keys."""
+        return False
 
     async def get(self, flow_id: str) -> bytes | None:
-        """The record; None where there is none, or none any more."""
+        """Return the record, or None if it is missing or expired."""
         kept = self._kept.get(flow_id)
         if kept is not None and kept.until <= self._clock():
-            self._drop(flow_id)
+            del self._kept[flow_id]
             return None
         return None if kept is None else kept.record
 
-    async def offer(self, flow_id: str, *, seconds: float) -> None:
-        """Let a flow that is kept be taken, once, for that long."""
-        if flow_id in self._kept:
-            self._offered[flow_id] = self._clock() + seconds
+    async def swap(self, flow_id: str, old: bytes | None, new: bytes, *, seconds: float) -> bool:
+        """Keep `new` for that long if the record is `old`.
 
-    async def take(self, flow_id: str) -> bool:
-        """Take the flow: True for one caller of all."""
-        return self._offered.pop(flow_id, float("-inf")) > self._clock()
+        Raises:
+            TooManyFlowsError: the store is full.
+        """
+        found = await self.get(flow_id)
+        if found not in {old, new}:
+            return False
+        if found is None:
+            self._make_room()
+        self._kept[flow_id] = _Kept(new, self._clock() + seconds)
+        return True
+
+    async def add(self, index: str, flow_id: str, *, at: float, seconds: float) -> None:
+        """Put a flow into a list, ordered by `at`, and drop what is older by more than that many seconds.
+
+        Raises:
+            TooManyFlowsError: the store is full.
+        """
+        if flow_id not in self._indexes.get(index, _Index()).entries:
+            self._make_room()
+        listed = self._indexes.setdefault(index, _Index())
+        listed.entries = {each: kept for each, kept in listed.entries.items() if kept > at - seconds}
+        listed.entries[flow_id] = at
+        listed.until = max(listed.until, self._clock() + seconds)
+
+    async def find(self, index: str, *, until: float, limit: int) -> list[str]:
+        """Return the first flows of a list whose `at` is not after `until`."""
+        entries = self._indexes.get(index, _Index()).entries
+        found = sorted((at, flow_id) for flow_id, at in entries.items() if at <= until)
+        return [flow_id for _, flow_id in found[:limit]]
+
+    async def discard(self, index: str, flow_id: str) -> None:
+        """Take a flow out of a list."""
+        listed = self._indexes.get(index, _Index())
+        listed.entries.pop(flow_id, None)
+        if not listed.entries:
+            self._indexes.pop(index, None)
 
     def _make_room(self) -> None:
+        if len(self._kept) < self._max_flows:
+            return
         now = self._clock()
-        for flow_id in [flow_id for flow_id, kept in self._kept.items() if kept.until <= now]:
-            self._drop(flow_id)
+        self._kept = {flow_id: kept for flow_id, kept in self._kept.items() if kept.until > now}
+        self._indexes = {name: index for name, index in self._indexes.items() if index.until > now}
         if len(self._kept) >= self._max_flows:
-            self._drop(next(iter(self._kept)))
-
-    def _drop(self, flow_id: str) -> None:
-        self._kept.pop(flow_id, None)
-        self._offered.pop(flow_id, None)
+            raise too_many_flows("the store is full")
 
     def __len__(self) -> int:
         return len(self._kept)

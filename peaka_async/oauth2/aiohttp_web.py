@@ -46,6 +46,14 @@ def _incoming(request: web.Request) -> Incoming:
         return body
 
     headers = {name.lower(): value for name, value in request.headers.items()}
-    headers["cookie"] = "; ".join(request.headers.getall("Cookie", []))
+    # As bytes: aiohttp decodes, and what it decodes to can differ from what it was.
+    cookies = b";".join(value for name, value in request.raw_headers if name.lower() == b"cookie")
     query = request.rel_url.raw_query_string.encode("utf-8", "surrogateescape")
-    return Incoming(request.method, query, headers, read)
+    return Incoming(
+        method=request.method,
+        path=request.rel_url.raw_path,
+        raw_query=query,
+        headers=headers,
+        raw_cookies=cookies,
+        read=read,
+    )

@@ -70,12 +70,15 @@ def _incoming(scope: MutableMapping[str, object], receive: AsgiReceive) -> Incom
                 return None
         return body
 
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in cast("Iterable[tuple[bytes, bytes]]", scope["headers"]):
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}; {value}" if name == "cookie" and name in headers else value
-    query = cast("bytes", scope.get("query_string", b""))
-    return Incoming(str(scope["method"]), query, headers, read)
+    raw_headers = [(name.lower(), value) for name, value in cast("Iterable[tuple[bytes, bytes]]", scope["headers"])]
+    return Incoming(
+        method=str(scope["method"]),
+        path=str(scope["path"]),
+        raw_query=cast("bytes", scope.get("query_string", b"")),
+        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in raw_headers},
+        raw_cookies=b";".join(value for name, value in raw_headers if name == b"cookie"),
+        read=read,
+    )
 
 
 async def _send(send: AsgiSend, reply: Reply) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 import re
+from datetime import timedelta
 from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
@@ -13,6 +14,9 @@ import pytest
 from yarl import URL
 
 from peaka_async.oauth2 import ConnectFlow, ConnectRequest, MemoryStore, OwnRedirect, RedisStore
+from peaka_async.oauth2 import _flow as flow_module
+from peaka_async.oauth2 import _pending as pending
+from peaka_async.oauth2 import _records as records
 
 REDIRECT = "https://app.example/connect/return"
 
@@ -77,6 +81,23 @@ def consent(emulator):
 
 
 @pytest.fixture
+def move_time(monkeypatch):
+    """Lets the flow's clock go on."""
+    ahead = timedelta(0)
+
+    def later():
+        return pending.now() + ahead
+
+    def move(seconds):
+        nonlocal ahead
+        ahead += timedelta(seconds=seconds)
+
+    monkeypatch.setattr(flow_module, "now", later)
+    monkeypatch.setattr(records, "now", later)
+    return move
+
+
+@pytest.fixture
 def posted(emulator):
     """How often a code reached Peaka, and how often each was presented to the provider."""
 
@@ -118,20 +139,26 @@ class Browser:
         self.session, self.user, self.cookies = session, user, {}
         self.set_cookies = []
 
-    async def open(self, url, method="GET", *, cross_site=False, headers=None, **options):
-        headers = dict(headers or {})
+    async def open(self, url, method="GET", *, cross_site=False, headers=None, cookie=None, **options):
+        site = "cross-site" if cross_site else "same-origin"
+        headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate", **(headers or {})}
+        headers = {name: value for name, value in headers.items() if value is not None}
         if not (cross_site and method == "POST"):
             cookies = dict(self.cookies)
             if self.user:
                 cookies["user"] = self.user
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
+        if cookie is not None:
+            headers["Cookie"] = cookie.decode("utf-8", "surrogateescape")
         async with self.session.request(
             method, URL(url, encoded=True), headers=headers, allow_redirects=False, **options
         ) as answer:
-            for cookie in answer.headers.getall("Set-Cookie", []):
-                self.set_cookies.append(cookie)
-                name, _, value = cookie.partition(";")[0].partition("=")
-                self.cookies[name] = value
+            for given in answer.headers.getall("Set-Cookie", []):
+                self.set_cookies.append(given)
+                name, _, value = given.partition(";")[0].partition("=")
+                self.cookies.pop(name, None)
+                if "; Max-Age=0;" not in given:
+                    self.cookies[name] = value
             return Page(answer.status, url, answer.headers, await answer.text())
 
     async def follow(self, page):

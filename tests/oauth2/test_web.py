@@ -8,8 +8,10 @@ import json
 import logging
 import re
 import socket
+from datetime import UTC, datetime
 from urllib.parse import parse_qsl, urlsplit
 
+import attrs
 import pytest
 from aiohttp import web
 from opentelemetry.sdk.trace import TracerProvider
@@ -23,11 +25,15 @@ from peaka_async.oauth2 import (
     ConnectRequest,
     ConnectWeb,
     ForwardedRedirect,
+    MemoryStore,
+    OwnApp,
     OwnRedirect,
     PeakaApp,
+    PendingFlow,
     RedisStore,
     protect_access_logs,
 )
+from peaka_async.oauth2 import _return as return_module
 from peaka_async.oauth2._incoming import Incoming
 from peaka_async.oauth2.aiohttp_web import connect_routes
 from peaka_async.oauth2.asgi import ConnectApp, _incoming
@@ -59,7 +65,11 @@ class Service:
         self.socket = socket.socket()
         self.socket.bind(("127.0.0.1", 0))
         self.origin = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
-        self.page = options.pop("page", None)
+        names = {"page", "session_ref", "home", "begin_origins", "begin_by_get", "check_redirect_url"}
+        names.add("accept_unchecked_consent")
+        self.options = {"accept_unchecked_consent": True}
+        self.options |= {name: options.pop(name) for name in names & options.keys()}
+        self.fails = set()
         self.flow = ConnectFlow(peaka, on_connected=self.store, **options)
 
     async def store(self, flow, connection):
@@ -69,9 +79,12 @@ class Service:
         return f"{self.origin}/connect/{action}"
 
     async def connect_request(self, _):
+        if "connect_request" in self.fails:
+            raise RuntimeError("hush")
         variants = {
             "own": OwnRedirect("app", "s3cret", self.url("return")),
             "peaka": PeakaApp(self.url("return")),
+            "own app": OwnApp("app", "s3cret", self.url("return")),
             "forward": ForwardedRedirect("app", "s3cret", self.url("forward"), self.url("return")),
         }
         if self.variant not in variants:
@@ -85,9 +98,19 @@ class Service:
             return_to=self.return_to,
         )
 
+    def user_ref(self, known):
+        async def user_ref(request):
+            return await (failing if "user_ref" in self.fails else known)(request)
+
+        return user_ref
+
     def connect(self, user_ref):
         return ConnectWeb(
-            flow=self.flow, user_ref=user_ref, connect_request=self.connect_request, secret=SECRET, page=self.page
+            flow=self.flow,
+            user_ref=self.user_ref(user_ref),
+            connect_request=self.connect_request,
+            secret=SECRET,
+            **self.options,
         )
 
     @contextlib.asynccontextmanager
@@ -220,18 +243,25 @@ async def test_the_cookie(service, alice):
 
     assert len(alice.cookies) == 2
     for cookie in alice.set_cookies:
-        name = re.match(r"__Host-peaka-connect-[0-9a-f]{16}=[0-9a-f]{40}\.[\w-]{43};", cookie)
+        name = re.match(r"__Host-peaka-connect-[0-9a-f]{16}=[\w-]{22}~[0-9a-f]{40}\.[\w-]{43};", cookie)
         assert name
         assert set(cookie.split("; ")[1:]) == {"Max-Age=87300", "Path=/", "Secure", "HttpOnly", "SameSite=Lax"}
 
 
 async def test_many_flows_of_one_browser(service, alice, emulator):
     """Ten cookies are kept: the oldest go, the newest flow works, and heads of requests stay small."""
-    for _ in range(14):
+    alice.cookies = {f"__Host-peaka-connect-{number:016x}": "old" for number in range(12)}
+    alice.cookies |= {"__Host-peaka-connect-strange": "kept", "other": "kept"}
+    for _ in range(3):
         redirect = await consented(alice, service, emulator)
-        alice.cookies = {name: value for name, value in alice.cookies.items() if value}
 
-    assert len(alice.cookies) == 10
+    ours = [name for name in alice.cookies if re.fullmatch("__Host-peaka-connect-[0-9a-f]{16}", name)]
+    assert (len(ours), f"__Host-peaka-connect-{4:016x}" in ours, f"__Host-peaka-connect-{5:016x}" in ours) == (
+        10,
+        False,
+        True,
+    )
+    assert (alice.cookies["other"], alice.cookies["__Host-peaka-connect-strange"]) == ("kept", "kept")
     assert (await alice.follow(await alice.open(redirect))).title == "Connected"
 
 
@@ -247,6 +277,7 @@ async def test_another_browser_completes_nothing(service, alice, make_browser, e
     mallory.cookies = dict(alice.cookies)
     pages.append(await mallory.open(redirect))
     other_value = next(iter(other.cookies.values()))
+    assert name in alice.cookies
     for forged in (value[:-2], other_value, value.partition(".")[0], "", ".", "ü"):
         other.cookies = {name: forged}
         pages.append(await other.open(redirect))
@@ -256,15 +287,36 @@ async def test_another_browser_completes_nothing(service, alice, make_browser, e
     assert (await alice.open(redirect)).status == 303
 
 
-async def test_the_result_is_shown_to_its_browser_only(service, alice, make_browser, emulator):
-    """Its URL is no secret."""
+async def test_the_result_is_shown_to_its_user_only(service, alice, make_browser, emulator):
+    """Its URL is no secret. While something can still happen, only the browser that began makes it happen."""
+    emulator.faults.add("connections.oauth2_callback", Fault.cut(Moment.AFTER_WORK))
     returned = await alice.open(await consented(alice, service, emulator))
     strangers = [make_browser("mallory"), make_browser("alice"), make_browser()]
 
-    pages = [await stranger.follow(returned) for stranger in strangers]
+    before = [await stranger.follow(returned) for stranger in strangers]
+    stored = list(service.stored)
+    mine = await alice.follow(returned)
+    after = [await stranger.follow(returned) for stranger in strangers]
 
-    assert [page.status for page in pages] == [403, 403, 401]
+    assert ([page.status for page in before], stored) == ([403, 403, 401], [])
+    assert (mine.title, len(service.stored)) == ("Connected", 1)
+    assert [page.status for page in after] == [403, 200, 401]
     assert (await alice.open(service.url("result"))).status == 403
+
+
+async def test_the_cookie_ends_with_its_flow(service, alice, emulator):
+    """Whatever the end is; the result can be looked at again by its user."""
+    service.return_to = "/settings"
+    connected = await alice.open(await consented(alice, service, emulator))
+    after_success = dict(alice.cookies)
+    service.return_to = None
+    redirect = await consented(alice, service, emulator, allow=False)
+    before_denial = dict(alice.cookies)
+    denied = await alice.follow(await alice.open(redirect))
+
+    assert (connected.location, after_success, len(before_denial), alice.cookies) == ("/settings", {}, 1, {})
+    assert [await alice.follow(await alice.open(redirect)) is not None, denied.title] == [True, "Nothing was connected"]
+    assert (await alice.follow(await alice.open(redirect))).title == "Nothing was connected"
 
 
 async def test_an_attackers_return_is_not_adopted(service, alice, make_browser, emulator):
@@ -318,7 +370,7 @@ async def test_a_refusal(service, alice, emulator):
     returned = await alice.open(redirect)
     result = await alice.follow(returned)
 
-    assert (returned.status, result.status, result.title) == (303, 200, "Not connected")
+    assert (returned.status, result.status, result.title) == (303, 200, "Nothing was connected")
     assert "The user denied the request" not in result.text
     assert service.stored == []
 
@@ -379,7 +431,7 @@ async def test_an_unknown_outcome(service, alice, emulator):
     uncertain = await alice.follow(await alice.open(redirect))
     again = await alice.follow(await alice.open(redirect))
 
-    assert (result.title, uncertain.title, again.title) == ("Connected", "Not yet certain", "Not yet certain")
+    assert (result.title, uncertain.title, again.title) == ("Connected", "Still checking", "Still checking")
     assert [code.presented for code in emulator.codes] == [1, 0]
 
 
@@ -397,7 +449,7 @@ async def test_sign_in_first(service, make_browser, alice, emulator):
 
 async def test_what_is_not_offered(service, alice, emulator):
     """The application decides what can be connected, and other sites begin nothing."""
-    cross = await alice.open(service.url("begin"), "POST", headers={"Sec-Fetch-Site": "cross-site"})
+    cross = await alice.open(service.url("begin"), "POST", cross_site=True)
     service.variant = None
 
     assert ((await alice.open(service.url("begin"), "POST")).status, cross.status) == (404, 403)
@@ -435,7 +487,7 @@ async def test_a_forwarded_redirect(service, alice, make_browser, emulator):
 
     assert (stranger.status, forwarded.status) == (403, 307)
     assert forwarded.location == f"{emulator.origin}/oauth2/callback?{urlsplit(redirect).query}"
-    assert (second.title, result.title, third.title) == ("Not yet certain", "Connected", "Connected")
+    assert (second.title, result.title, third.title) == ("Still checking", "Connected", "Connected")
     assert [code.presented for code in emulator.codes] == [1]
 
 
@@ -502,7 +554,7 @@ async def test_without_peaka(make_service, alice, emulator):
         emulator.faults.add("connections.oauth2_callback", Fault.answer(429))
         page = await alice.open(redirect)
 
-        assert (page.status, page.title) == (503, "Not reachable for the moment")
+        assert (page.status, page.title) == (503, "Temporarily unavailable")
         assert (await alice.follow(await alice.open(redirect))).title == "Connected"
 
 
@@ -589,43 +641,145 @@ async def test_access_logs_hold_no_code(make_service, alice, emulator, kind, cap
     assert [value for _, value in parse_qsl(parameters) if value in text] == []
 
 
-@pytest.mark.parametrize("secret", ["", "short", [], ["a-secret-of-the-tests", "short"]])
+@pytest.mark.parametrize("secret", ["", "15 characters..", [], ["a-secret-of-the-tests", "short"]])
 def test_a_secret_is_needed(secret):
-    """A short one protects nothing."""
-    with pytest.raises(ConfigurationError):
+    """A short one protects nothing; 16 characters are enough."""
+    ConnectWeb(flow=None, user_ref=None, connect_request=None, secret="16 characters...")
+    with pytest.raises(ConfigurationError, match="16 characters"):
         ConnectWeb(flow=None, user_ref=None, connect_request=None, secret=secret)
 
 
-async def test_secrets_can_be_changed(make_service, alice, emulator):
-    """A cookie of the old secret is accepted while it is listed; new ones are signed with the first."""
-    service = await make_service()
-    await consented(alice, service, emulator)
-    (cookie,) = alice.cookies.values()
-    both = ConnectWeb(flow=None, user_ref=None, connect_request=None, secret=["a-new-secret-of-them", SECRET])._cookies
-    new = ConnectWeb(flow=None, user_ref=None, connect_request=None, secret="a-new-secret-of-them")._cookies
+BOUND = PendingFlow(
+    id="f" * 40,
+    connection_id="c1",
+    project_id="p1",
+    connector="hubspot",
+    name="CRM",
+    expires_at=datetime(2030, 1, 1, tzinfo=UTC),
+    return_url="https://app.example/connect/return",
+    forward_url=None,
+)
 
-    assert (both._is_of(cookie, cookie[:40]), new._is_of(cookie, cookie[:40])) == (True, False)
-    assert new._is_of(both._header("x", both._signer.sign("f").decode(), 1)[1].partition("=")[2].partition(";")[0], "f")
+
+def asked(cookie=b""):
+    return Incoming(method="GET", raw_query=b"", headers={}, raw_cookies=cookie, read=None)
+
+
+def cookies_of(*secrets, **options):
+    return ConnectWeb(flow=None, user_ref=None, connect_request=None, secret=secrets, **options)._cookies
+
+
+def set_by(cookies, flow=BOUND, session=None):
+    """The cookie that a browser gets, as it sends it back."""
+    *_, (_, header) = cookies.given(asked(), flow, session=session, seconds=60)
+    return header.partition(";")[0].encode()
+
+
+def test_secrets_can_be_changed():
+    """A cookie of the old secret is accepted while it is listed; new ones are signed with the first."""
+    old, new = cookies_of(SECRET), cookies_of("a-new-secret-of-them")
+    both = cookies_of("a-new-secret-of-them", SECRET)
+    shown = [each.shown(asked(set_by(old)), BOUND, session=None) for each in (old, both, new)]
+
+    assert shown == [True, True, False]
+    assert new.shown(asked(set_by(both)), BOUND, session=None)
     assert "secret" not in repr(ConnectWeb(flow=None, user_ref=None, connect_request=None, secret=SECRET))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": "f" * 39 + "e"},
+        {"project_id": "p2"},
+        {"connector": "salesforce"},
+        {"connection_id": "c2"},
+        {"return_url": "https://app.example/elsewhere/return"},
+        {"forward_url": "https://app.example/connect/forward"},
+    ],
+)
+def test_a_cookie_is_bound_to_where_its_flow_leads(change):
+    """Who can write to the store cannot lead a browser's flow to another project, connector or URL."""
+    cookies = cookies_of(SECRET)
+    cookie = set_by(cookies)
+
+    assert cookies.shown(asked(cookie), BOUND, session=None)
+    assert not cookies.shown(asked(cookie), attrs.evolve(BOUND, **change), session=None)
+
+
+def test_a_cookie_is_random():
+    """Nobody can work it out from the flow's id."""
+    cookies = cookies_of(SECRET)
+
+    assert len({set_by(cookies) for _ in range(20)}) == 20
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        (b"", b"", True),
+        (b"a=1; ", b";b=2", True),
+        (b" \t", b" \t", True),
+        ("\u2000".encode(), b"", False),
+        (b"\xa0", b"", False),
+        (b"\x0b", b"", False),
+        (b"\x1f", b"", False),
+        ("\u3000".encode(), b"", False),
+    ],
+)
+def test_cookie_names_are_bytes(before, after, shown):
+    """What Unicode takes for space is part of the name: a sibling domain may set such a cookie, and not ours."""
+    cookies = cookies_of(SECRET)
+
+    assert cookies.shown(asked(before + set_by(cookies) + after), BOUND, session=None) is shown
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_cookie_that_a_sibling_domain_tossed(make_service, alice, make_browser, emulator, kind):
+    """The attacker's flow and cookie in the victim's session, by a name with U+2000 before it: nothing is adopted."""
+    service = await make_service(kind)
+    name, value = None, None
+    redirect = await consented(alice, service, emulator)
+    ((name, value),) = alice.cookies.items()
+    elsewhere = make_browser("alice")
+    cookie = f"user=alice; \u2000{name}={value}".encode()
+    page = await elsewhere.open(redirect, cookie=cookie)
+
+    assert (page.status, [code.presented for code in emulator.codes]) == (403, [0])
+
+
+async def test_signing_out_ends_the_flow(make_service, alice, emulator):
+    """With session_ref a flow belongs to a session, and not only to a user."""
+    session = "session-1"
+
+    async def session_ref(_):
+        return session
+
+    service = await make_service(session_ref=session_ref)
+    redirect = await consented(alice, service, emulator)
+    session = "session-2"
+    page = await alice.open(redirect)
+    session = "session-1"
+
+    assert (page.status, [code.presented for code in emulator.codes]) == (403, [0])
+    assert (await alice.open(redirect)).status == 303
+
+
 def test_cookies_for_a_developers_machine():
-    """Without TLS the prefix and Secure are left out, where that is asked for."""
-    connect = ConnectWeb(flow=None, user_ref=None, connect_request=None, secret=SECRET, insecure_cookies=True)
-    ((_, header),) = connect._cookies.headers(Incoming("GET", b"", {}, None), "f" * 40, seconds=60)
+    """Without TLS the prefix and Secure are left out, if that is asked for."""
+    cookies = cookies_of(SECRET, insecure_cookies=True)
+    ((_, header),) = cookies.given(asked(), BOUND, session=None, seconds=60)
 
     assert header.startswith("peaka-connect-ffffffffffffffff=")
     assert header.endswith("; Max-Age=60; Path=/; HttpOnly; SameSite=Lax")
 
 
 @pytest.mark.parametrize("service", KINDS[:2], indirect=True)
-async def test_a_body_in_no_encoding(service, alice):
-    """What says that it is compressed, and is not, is an answer and no traceback."""
+async def test_a_body_in_an_encoding(service, alice):
+    """A form that is compressed is refused before it is read."""
     form = {"Content-Type": "application/x-www-form-urlencoded", "Content-Encoding": "gzip"}
     page = await alice.open(service.url("return"), "POST", data=b"code=1&state=2", headers=form)
 
-    assert page.status in {200, 413}
-    assert "Traceback" not in page.text
+    assert (page.status, page.text) == (415, "")
 
 
 async def test_a_client_that_was_closed(make_service, alice, emulator):
@@ -635,7 +789,7 @@ async def test_a_client_that_was_closed(make_service, alice, emulator):
         redirect = await consented(alice, service, emulator)
     page = await alice.open(redirect)
 
-    assert (page.status, page.title) == (503, "Not reachable for the moment")
+    assert (page.status, page.title) == (503, "Temporarily unavailable")
     assert [code.presented for code in emulator.codes] == [0]
 
 
@@ -658,7 +812,10 @@ async def test_half_a_body_is_none():
     async def send(message):
         sent.append(message)
 
-    app = ConnectApp(ConnectWeb(flow=None, user_ref=None, connect_request=None, secret=SECRET))
+    async def nobody(_):
+        return None
+
+    app = ConnectApp(ConnectWeb(flow=None, user_ref=nobody, connect_request=None, secret=SECRET))
     headers = [(b"Content-Type", b"application/x-www-form-urlencoded")]
     await app({"type": "http", "method": "POST", "path": "/return", "headers": headers}, receive, send)
 
@@ -674,13 +831,13 @@ async def test_cookies_in_several_headers():
 
     connect = ConnectWeb(flow=None, user_ref=user_ref, connect_request=None, secret=SECRET)
     headers = [(b"cookie", b"a=1"), (b"cookie", b"b=2; c=3")]
-    incoming = _incoming({"method": "GET", "headers": headers, "query_string": b"x=%ff"}, None)
+    incoming = _incoming({"method": "GET", "path": "/", "headers": headers, "query_string": b"x=%ff"}, None)
 
     async def send(message):
         seen.append(message.get("status"))
 
     await ConnectApp(connect)({"type": "http", "method": "GET", "path": "/result", "headers": headers}, None, send)
-    assert incoming.cookies() == [("a", "1"), ("b", "2"), ("c", "3")]
+    assert incoming.cookies() == [(b"a", b"1"), (b"b", b"2"), (b"c", b"3")]
     assert seen == ["/result", 401, None]
 
 
@@ -689,3 +846,250 @@ async def test_asgi_beyond_http():
     app = ConnectApp(ConnectWeb(flow=None, user_ref=None, connect_request=None, secret=SECRET))
     with pytest.raises(NotImplementedError):
         await app({"type": "lifespan"}, None, None)
+
+
+HERE = "{origin}"
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "begins"),
+    [
+        ("POST", {"Sec-Fetch-Site": "same-origin"}, True),
+        ("GET", {"Sec-Fetch-Site": "none"}, True),
+        ("POST", {"Sec-Fetch-Site": "same-site"}, False),
+        ("GET", {"Sec-Fetch-Site": "same-site", "Referer": "https://app.example.evil/"}, False),
+        ("POST", {"Sec-Fetch-Site": "cross-site", "Origin": HERE}, False),
+        ("POST", {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}, False),
+        ("GET", {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "no-cors"}, False),
+        ("POST", {"Sec-Fetch-Site": "same-site", "Origin": "https://app.example"}, True),
+        ("GET", {"Sec-Fetch-Site": "same-site", "Referer": "https://app.example/page?x=1"}, True),
+        ("POST", {"Sec-Fetch-Site": "cross-site", "Origin": "https://app.example.evil"}, False),
+        ("POST", {"Origin": HERE}, True),
+        ("GET", {"Referer": HERE + "/button"}, True),
+        ("POST", {"Origin": "null"}, False),
+        ("POST", {"Origin": "null", "Referer": HERE}, False),
+        ("GET", {"Referer": "https://evil.example/{origin}"}, False),
+        ("GET", {"Referer": "http://[evil"}, False),
+        ("POST", {}, False),
+    ],
+)
+async def test_only_a_person_begins(make_service, alice, emulator, method, headers, begins):
+    """By a navigation from this origin or from a named one, as the browser says; if it says nothing, nothing begins."""
+    service = await make_service(begin_origins=["https://app.example"])
+    given = {"Sec-Fetch-Site": None, "Sec-Fetch-Mode": None}
+    given |= {name: value.replace(HERE, service.origin) for name, value in headers.items()}
+    page = await alice.open(service.url("begin"), method, headers=given)
+
+    assert (page.status, len(emulator.connections())) == ((303, 1) if begins else (403, 0))
+
+
+async def test_beginning_by_a_link_can_be_switched_off(make_service, alice, emulator):
+    """Then a form is needed."""
+    service = await make_service(begin_by_get=False)
+    page = await alice.open(service.url("begin"))
+
+    assert (page.status, page.headers["Allow"], emulator.connections()) == (405, "POST", [])
+    assert (await alice.open(service.url("begin"), "POST")).status == 303
+
+
+@pytest.mark.parametrize("kind", KINDS[:2])
+@pytest.mark.parametrize("variant", ["peaka", "own app"])
+async def test_an_unchecked_consent_has_to_be_accepted(make_service, alice, emulator, kind, variant, caplog):
+    """With Peaka's redirect a consent is completed before it is checked: that is nobody's default."""
+    refused = await make_service(kind, accept_unchecked_consent=False)
+    accepted = await make_service(kind)
+    refused.variant = accepted.variant = variant
+    page = await alice.open(refused.url("begin"), "POST")
+
+    assert (page.status, page.title, emulator.connections()) == (502, "The connection failed", [])
+    assert "accept_unchecked_consent" in caplog.text
+    assert (await alice.open(accepted.url("begin"), "POST")).status == 303
+
+
+async def test_a_user_who_begins_too_often(make_service, alice, make_browser, emulator):
+    """429 and when to come back; others begin as before, and so does this user after a minute."""
+    service = await make_service(flows_per_user=3)
+    for _ in range(3):
+        await consented(alice, service, emulator)
+    page = await alice.open(service.url("begin"), "POST")
+    other = await make_browser("bob").open(service.url("begin"), "POST")
+
+    assert (page.status, page.headers["Retry-After"], page.title) == (429, "60", "Too many attempts")
+    assert (other.status, len(emulator.connections())) == (303, 4)
+
+
+async def failing(*_, **__):
+    raise RuntimeError("hush")
+
+
+@pytest.fixture
+def logged():
+    """What the connect flow logs; some frameworks set up the root logger for themselves."""
+    lines = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logging.getLogger("peaka_async.oauth2").addHandler(handler)
+    yield lines
+    logging.getLogger("peaka_async.oauth2").removeHandler(handler)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_application_that_cannot_save(make_service, alice, emulator, kind):
+    """The page says so, without the code in its address, and its reload tells the application again, twice at most."""
+    service = await make_service(kind)
+    save = service.flow._on_connected
+    told = []
+
+    async def on_connected(flow, connection):
+        told.append(connection.id)
+        raise RuntimeError("hush")
+
+    service.flow._on_connected = on_connected
+    returned = await alice.open(await consented(alice, service, emulator))
+    pages = [await alice.follow(returned) for _ in range(4)]
+    refused = list(told)
+    redirect = await consented(alice, service, emulator)
+    first = await alice.follow(await alice.open(redirect))
+    service.flow._on_connected = save
+    second = await alice.open(first.url)
+
+    assert [(page.status, page.title) for page in pages] == [(503, "Connected, but not saved yet")] * 4
+    assert len(refused) == 2
+    assert (first.title, second.title, len(service.stored)) == ("Connected, but not saved yet", "Connected", 1)
+    assert all("code=" not in page.url for page in [*pages, first])
+    assert [code.presented for code in emulator.codes] == [1, 1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("part", ["user_ref", "connect_request", "session_ref", "page", "store"])
+async def test_whatever_fails_there_is_a_page(make_service, alice, emulator, kind, part, logged):
+    """The browser never gets a bare 500; the operator gets the error."""
+    service = await make_service(kind, **({part: failing} if part in {"session_ref", "page"} else {}))
+    if part == "store":
+        service.flow._records.store.get = failing
+        service.flow._records.store.add = failing
+    elif part in {"user_ref", "connect_request"}:
+        service.fails.add(part)
+    begun = await alice.open(service.url("begin"), "POST")
+    result = await alice.open(service.url("result"))
+
+    pages = [page for page in (begun, result) if page.status != 303]
+    assert pages
+    assert {(page.status, page.title) for page in pages} <= {
+        (503, "Temporarily unavailable"),
+        (403, "This link cannot be used"),
+    }
+    assert 'href="/"' in pages[0].text
+    assert "hush" not in pages[0].text
+    assert any("RuntimeError failed in the connect flow's" in line for line in logged)
+
+
+async def test_a_redirect_of_the_application_passes_through(make_service, alice):
+    """Such as to its own sign-in."""
+
+    async def to_sign_in(_):
+        raise web.HTTPFound("/sign-in")
+
+    service = await make_service(session_ref=to_sign_in)
+    page = await alice.open(service.url("begin"), "POST")
+
+    assert (page.status, page.location) == (302, "/sign-in")
+
+
+async def test_every_page_leads_back(make_service, alice, make_browser, emulator):
+    """To the flow's return_to, or to the application's home; for phones and in a language that is named."""
+    service = await make_service(home="/data?tab=1")
+    service.return_to = "/settings"
+    nobody = make_browser()
+    denied = await alice.follow(await alice.open(await consented(alice, service, emulator, allow=False)))
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    pages = [
+        await nobody.open(service.url("begin"), "POST"),
+        await alice.open(service.url("begin"), "POST", cross_site=True),
+        await alice.open(service.url("return") + "?state=x&code=y"),
+        await alice.open(service.url("return"), "POST", cross_site=True, data=b"code=1&state=2", headers=form),
+    ]
+    service.variant = None
+    pages.append(await alice.open(service.url("begin"), "POST"))
+
+    assert 'href="/settings"' in denied.text
+    assert ['href="/data?tab=1"' in page.text for page in pages] == [True] * 5
+    assert pages[-1].title == "This connection is not available"
+    for page in [denied, *pages]:
+        assert '<html lang="en">' in page.text
+        assert '<meta name="viewport"' in page.text
+
+
+@pytest.mark.parametrize("home", ["//evil.example", "https://evil.example/", "", None])
+def test_home_is_on_this_origin(home):
+    """Pages lead nowhere else."""
+    with pytest.raises(ConfigurationError):
+        ConnectWeb(flow=None, user_ref=None, connect_request=None, secret=SECRET, home=home)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_return_at_another_url(make_service, alice, emulator, kind):
+    """A redirect comes to the URL that its flow named, and to no other handler of this service."""
+    service = await make_service(kind)
+    redirect = await consented(alice, service, emulator)
+    at_forward = await alice.open(redirect.replace("/return?", "/forward?"))
+    service.variant = "forward"
+    forwarded = await consented(alice, service, emulator)
+    at_return = await alice.open(forwarded.replace("/forward?", "/return?"))
+
+    assert (at_forward.status, at_return.status) == (403, 403)
+    assert [code.presented for code in emulator.codes] == [0, 0]
+    assert (await alice.open(redirect)).status == 303
+
+
+async def test_a_proxy_that_rewrites_paths(make_service, alice, emulator):
+    """The check of the URL can be switched off."""
+    service = await make_service(check_redirect_url=False)
+    service.url = lambda action: f"{service.origin}/{'elsewhere' if action == 'return' else 'connect'}/{action}"
+    redirect = (await consented(alice, service, emulator)).replace("/elsewhere/", "/connect/")
+
+    assert (await alice.open(redirect)).status == 303
+
+
+async def test_the_user_is_known_before_a_body_is_read():
+    """Who is not signed in and posts from here has nothing read."""
+
+    async def nobody(_):
+        return None
+
+    async def read(_):
+        pytest.fail("the body was read")
+
+    connect = ConnectWeb(flow=None, user_ref=nobody, connect_request=None, secret=SECRET)
+    headers = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
+    incoming = Incoming(method="POST", raw_query=b"", headers=headers, read=read)
+
+    assert (await connect.handle("return", incoming, None)).status == 401
+
+
+class Counting:
+    """A store that counts what it is asked."""
+
+    def __init__(self, inner):
+        self.inner, self.asked = inner, []
+
+    def __getattr__(self, name):
+        async def call(*arguments, **options):
+            self.asked.append(name)
+            return await getattr(self.inner, name)(*arguments, **options)
+
+        return call
+
+
+async def test_a_return_is_read_once_and_loaded_once(make_service, alice, emulator, monkeypatch):
+    """Before the claim there is one load, and one parse of the query."""
+    store = Counting(MemoryStore())
+    service = await make_service(store=store)
+    redirect = await consented(alice, service, emulator)
+    store.asked.clear()
+    parsed = []
+    monkeypatch.setattr(return_module, "parse_qsl", lambda *a, **k: parsed.append(a) or parse_qsl(*a, **k))
+    await alice.open(redirect)
+
+    assert store.asked[: store.asked.index("swap")] == ["get"]
+    assert len(parsed) == 1
