@@ -21,6 +21,12 @@ if importlib.util.find_spec("celery") is None:
 
 
 @pytest.fixture
+def project_id(emulator):
+    """A project without connections."""
+    return emulator.add_project("Empty").id
+
+
+@pytest.fixture
 def worker_environment(emulator, redis_port, tmp_path):
     return {
         **os.environ,

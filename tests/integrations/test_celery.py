@@ -42,12 +42,12 @@ async def result(tasks, name, *arguments):
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
-async def test_all_tasks_of_a_process_share_one_loop_and_one_client(start_worker, tasks, peaka, emulator, pool):
+async def test_all_tasks_of_a_process_share_one_loop_and_one_client(start_worker, tasks, peaka, pool, project_id):
     """The loop begins with the first task; the client is closed on it when the worker ends."""
-    await peaka.connections.create(emulator.project_id, ConnectionRequest("crm", "stripe", {"token": "t"}))
+    await peaka.connections.create(project_id, ConnectionRequest("crm", "stripe", {"token": "t"}))
     worker = await start_worker(*WORKER, "-P", pool, "-c", "2", ready=READY)
 
-    found = await asyncio.gather(*(result(tasks, "names", emulator.project_id) for _ in range(8)))
+    found = await asyncio.gather(*(result(tasks, "names", project_id) for _ in range(8)))
     plain = await result(tasks, "plain", 1)
 
     loops = {pid: loop for pid, loop, _ in found}

@@ -13,7 +13,7 @@ from peaka_async import ConfigurationError, ConnectionRequest, PeakaClient
 from peaka_async.integrations.taskiq import PeakaDep, use
 
 
-async def test_a_task_gets_the_client_of_its_worker(peaka, emulator):
+async def test_a_task_gets_the_client_of_its_worker(peaka, emulator, project_id):
     """It is made at startup and closed at shutdown."""
     made = []
 
@@ -26,9 +26,9 @@ async def test_a_task_gets_the_client_of_its_worker(peaka, emulator):
 
     @broker.task
     async def names(peaka: PeakaDep) -> list[str]:
-        return [each.name for each in await peaka.connections.list(emulator.project_id)]
+        return [each.name for each in await peaka.connections.list(project_id)]
 
-    await peaka.connections.create(emulator.project_id, ConnectionRequest("crm", "stripe", {"token": "t"}))
+    await peaka.connections.create(project_id, ConnectionRequest("crm", "stripe", {"token": "t"}))
     assert made == []
     await broker.startup()
     results = [await (await names.kiq()).wait_result() for _ in range(2)]
@@ -53,17 +53,17 @@ async def test_a_broker_without_a_client_says_what_to_call():
     assert "use(broker, PeakaClient)" in str(result.error)
 
 
-async def test_a_worker_process_over_redis(start_worker, worker_environment, monkeypatch, peaka, emulator):
+async def test_a_worker_process_over_redis(start_worker, worker_environment, monkeypatch, peaka, project_id):
     """The client comes from the worker's environment, and the worker ends in order."""
     for name in ("BROKER", "RESULTS", "PEAKA_API_KEY", "PEAKA_BASE_URL"):
         monkeypatch.setenv(name, worker_environment[name])
     monkeypatch.syspath_prepend(worker_environment["PYTHONPATH"])
-    await peaka.connections.create(emulator.project_id, ConnectionRequest("crm", "stripe", {"token": "t"}))
+    await peaka.connections.create(project_id, ConnectionRequest("crm", "stripe", {"token": "t"}))
     worker = await start_worker("taskiq", "worker", "taskiq_app:broker", "--workers", "1", ready="Listening started")
     app = importlib.import_module("taskiq_app")
     try:
         await app.broker.startup()
-        result = await (await app.names.kiq(emulator.project_id)).wait_result(timeout=60)
+        result = await (await app.names.kiq(project_id)).wait_result(timeout=60)
         await app.broker.shutdown()
     finally:
         sys.modules.pop("taskiq_app", None)
