@@ -1,1 +1,1 @@
-"""How a request travels: retries, deadlines, connections and spans; the only folder with aiohttp and tenacity."""
+"""Sending of requests: retries, deadlines, connections and spans. Only this folder uses aiohttp and tenacity."""

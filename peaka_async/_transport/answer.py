@@ -1,4 +1,4 @@
-"""What an answer means: the declared value, or the error that says what went wrong. No I/O."""
+"""Reading of a complete answer: to the declared value, or to an error. No I/O."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _BY_STATUS: dict[int, type[APIError]] = {
     429: RateLimitError,
 }
 
-# The 400s by which the live service says that something does not exist.
+# Texts of 400s that mean that something does not exist.
 _MEANS_NOT_FOUND = re.compile(r"\bthere is no \w+( \w+)? with\b|\bcache settings not found\b", re.IGNORECASE)
 _NOT_FOUND_CODE = "cn004"
 
@@ -52,7 +52,7 @@ _PRIVATE_HEADERS = frozenset({"set-cookie", "set-cookie2", "authorization", "pro
 _MAX_MESSAGE_CHARS = 1000
 _MAX_NAME_CHARS = 200
 _MAX_ID_CHARS = 200
-# Of an error's body: what is read of it, and what travels with it to another process.
+# How much of an error's body is read, and how much is sent to another process.
 _MAX_READ_BYTES = 256 * 1024
 _MAX_KEPT_CHARS = 16 * 1024
 
@@ -74,10 +74,10 @@ class Answer:
 
 
 def value_of(request: Request[T], answer: Answer, secrets: Callable[[], Secrets]) -> T:
-    """The value that a 2xx answer carries; None if it has no body and the operation expects none in particular.
+    """The value of a 2xx answer; None if it has no body and the operation does not need one.
 
     Raises:
-        DecodeError: the answer is not what the operation declares; it shows none of the secrets.
+        DecodeError: the answer does not fit the operation's type. The error shows no secrets.
     """
     returns = request.returns
     if returns is bytes:
@@ -96,7 +96,7 @@ def value_of(request: Request[T], answer: Answer, secrets: Callable[[], Secrets]
         problem = "the answer is an HTML page"
     msg = (
         f"HTTP {answer.status}: the call succeeded, but its answer cannot be read: at {path} {problem}. "
-        "Do not repeat a call that creates something; the body is on this error."
+        "Do not repeat a call that creates something; the error has the body."
     )
     raise DecodeError(
         msg,
@@ -109,7 +109,7 @@ def value_of(request: Request[T], answer: Answer, secrets: Callable[[], Secrets]
 
 
 def error_of(request: Request[T], answer: Answer, secrets: Secrets) -> APIError:
-    """The error that an answer of 4xx or 5xx is; it shows none of the secrets."""
+    """The error for a 4xx or 5xx answer. It shows no secrets."""
     text = answer.body[:_MAX_READ_BYTES].decode("utf-8", "replace")
     fields = _described(answer, text)
     headers = shown_headers(answer, secrets)
@@ -132,7 +132,7 @@ def error_of(request: Request[T], answer: Answer, secrets: Secrets) -> APIError:
 
 
 def request_id(headers: Mapping[str, str], error: BaseException | None) -> str | None:
-    """The id by which the service's operators find a request in their logs, from the answer's headers or error body."""
+    """The id of the request in the service's logs, from the answer's headers or from its error body."""
     for name in _REQUEST_ID_HEADERS:
         if name in headers:
             return headers[name][:_MAX_ID_CHARS]
@@ -143,7 +143,7 @@ def request_id(headers: Mapping[str, str], error: BaseException | None) -> str |
 
 @attrs.frozen
 class _Fields:
-    """What the service's several error bodies say, in one form."""
+    """The content of the service's different error bodies, in one form."""
 
     message: str
     error: str | None
@@ -172,7 +172,7 @@ def _described(answer: Answer, text: str) -> _Fields:
 
 
 def _printable(text: str) -> str:
-    """The text without lone surrogates, which no log and no queue can carry."""
+    """The text without lone surrogates, which logs and queues cannot encode."""
     return text.encode("utf-8", "replace").decode()
 
 
@@ -186,7 +186,7 @@ def _unstructured(answer: Answer, text: str, body: Mapping[str, object]) -> str:
 
 
 def _title(page: str) -> str:
-    """What an HTML page calls itself; empty if it does not say."""
+    """The title of an HTML page; empty if missing."""
     begin = _TITLE_BEGIN.search(page)
     start = -1 if begin is None else page.find(">", begin.end())
     end = None if start < 0 else _TITLE_END.search(page, start)
@@ -213,7 +213,7 @@ def _text(answer: Answer) -> str:
 
 
 def shown_headers(answer: Answer, secrets: Secrets = _NO_SECRETS) -> dict[str, str]:
-    """The answer's headers with names in lower case, without cookies and without the secrets."""
+    """The answer's headers without cookies and secrets; names are in lower case."""
     return {
         name.lower(): secrets.redact(value)
         for name, value in answer.headers.items()

@@ -1,12 +1,12 @@
-"""The direct lane: HTTP/1.1 connections on asyncio, without a client library around them.
+"""The direct lane: HTTP/1.1 connections on asyncio, without a client library.
 
-`aiohttp.ClientSession` and its parts prepare for each request what is the same for all requests to one server, and hand
-whatever comes next on a connection to the request that waits. Here a request is written in one piece, one future waits
-for its whole answer, and a connection on which anything comes out of turn is closed.
+`aiohttp.ClientSession` prepares each request from scratch, although much of it is the same for all requests to one
+server. It also gives any data that arrives on a connection to the request that is waiting. Here a request is written in
+one piece, one future waits for its complete answer, and a connection on which unexpected data arrives is closed.
 
-The connections are made with aiohappyeyeballs, as aiohttp makes its own. aiohttp's connector could make them, too. But
-it connects for a request of aiohttp's alone, and waits at its end for protocols of its own, which this lane replaces;
-and a connection takes 1.2 times the CPU (250 instead of 205 µs on loopback).
+The connections are made with aiohappyeyeballs, which aiohttp uses too. aiohttp's connector is not used: it needs one of
+aiohttp's requests to connect, waits at its end for aiohttp's own protocols, which this lane replaces, and takes 1.2
+times the CPU for a connection (250 instead of 205 µs on loopback).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from peaka_async._transport.message import Message, Reply
 from peaka_async._transport.parser import ReplyParser
 from peaka_async._transport.wire import BrokenExchangeError, StaleConnectionError, Wire
 
-# How long the other family of addresses waits for the first (RFC 8305).
+# Seconds before a connection to the next address family is started (RFC 8305).
 _HAPPY_EYEBALLS_DELAY: Final = 0.25
 
 _ADDRESSES_SECONDS: Final = 10.0
@@ -49,10 +49,10 @@ class Connection(Line, asyncio.Protocol):
         self.idle_since = 0.0
 
     async def exchange(self, request: bytes, wire: Wire, *, max_body: int, is_head: bool) -> Reply:
-        """Write a request and read the whole answer, its body up to `max_body` bytes.
+        """Write a request and read the complete answer, with a body of up to `max_body` bytes.
 
         Raises:
-            BrokenExchangeError: no whole answer came.
+            BrokenExchangeError: no complete answer came.
             TimeoutError: the attempt's time is over, and nothing was written.
         """
         transport = self.transport
@@ -65,7 +65,7 @@ class Connection(Line, asyncio.Protocol):
 
     @property
     def is_reusable(self) -> bool:
-        """Whether the exchange left nothing behind, and both sides keep the connection."""
+        """Whether no data is left from the exchange, and both sides keep the connection open."""
         parser, transport = self._parser, self.transport
         return not (
             self.is_spent
@@ -76,11 +76,11 @@ class Connection(Line, asyncio.Protocol):
         )
 
     def close(self) -> None:
-        """Close the connection with a farewell, for which nobody waits."""
+        """Close the connection in the orderly way, without waiting for the other end."""
         self.transport.close()
         self.abort()
 
-    # ── What asyncio tells ───────────────────────────────────────────────────────────────────────────────────────────
+    # ── Callbacks of asyncio ─────────────────────────────────────────────────────────────────────────────────────────
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -89,7 +89,7 @@ class Connection(Line, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         parser = self._parser
         if parser.is_complete:
-            # It is idle, or its answer has come: nobody asked for this, and nobody may get it as an answer.
+            # The connection is idle, or its answer is complete: no request may get this data as its answer.
             self.abort()
             return
         try:
@@ -173,7 +173,7 @@ class DirectLane:
 
     @property
     def connections(self) -> int:
-        """How many there are, idle or not."""
+        """The number of connections, idle or in use."""
         return len(self._every)
 
     async def exchange(self, message: Message, wire: Wire) -> Reply:
@@ -182,7 +182,7 @@ class DirectLane:
         Raises:
             OSError: no connection was made. Nothing was sent.
             TimeoutError: no connection was made in time. Nothing was sent.
-            BrokenExchangeError: no whole answer came.
+            BrokenExchangeError: no complete answer came.
         """
         body = cast("bytes | None", message.body)
         request = message.encoded(self._prefix, self._host, body)
@@ -215,12 +215,12 @@ class DirectLane:
             self._reaper = self._loop.call_later(self._keepalive, self._reap)
 
     def drop_idle(self) -> None:
-        """Close the connection that was idle for longest."""
+        """Close the connection that has been idle for the longest time."""
         if self._idle:
             self._idle.popleft().close()
 
     def _reap(self) -> None:
-        """Close what was idle for too long."""
+        """Close connections that have been idle for too long."""
         self._reaper = None
         oldest = self._loop.time() - self._keepalive
         while self._idle and (self._idle[0].idle_since <= oldest or self._idle[0].is_spent):
@@ -229,7 +229,7 @@ class DirectLane:
             self._reaper = self._loop.call_at(self._idle[0].idle_since + self._keepalive, self._reap)
 
     async def close(self) -> None:
-        """Close all connections, those in use too, and wait until they are."""
+        """Close all connections, even those in use, and wait until they are closed."""
         if self._reaper is not None:
             self._reaper.cancel()
             self._reaper = None
@@ -237,8 +237,8 @@ class DirectLane:
         self._idle.clear()
         for connection in list(self._every):
             connection.close()
-        # A transport is closed by a callback; the loop could end before it ran.
-        while self._every:  # noqa: ASYNC110 - that is what is waited for
+        # A callback closes the transport; without a wait the loop could end before it runs.
+        while self._every:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0)
 
     # ── Making connections ───────────────────────────────────────────────────────────────────────────────────────────
@@ -256,7 +256,7 @@ class DirectLane:
             except OSError:
                 self._addresses.forget()
                 raise
-            # From here on the event loop closes the socket, however this ends.
+            # From here on the event loop closes the socket, even if an error occurs.
             _, connection = await self._loop.create_connection(
                 lambda: Connection(self._loop, self._every),
                 sock=sock,
@@ -268,7 +268,7 @@ class DirectLane:
     async def _context(self) -> ssl_module.SSLContext | None:
         if isinstance(self._ssl, ssl_module.SSLContext) or self._ssl is None:
             return self._ssl
-        # Reading the system's certificates takes tens of milliseconds, in which the loop would stand still.
+        # Reading the system's certificates takes tens of milliseconds, so it must not block the loop.
         self._ssl = await self._loop.run_in_executor(None, _default_context)
         return self._ssl
 
@@ -293,7 +293,7 @@ def _default_context() -> ssl_module.SSLContext:
 
 @final
 class _Addresses:
-    """The addresses of one host, asked for once in a while and by one caller at a time."""
+    """The addresses of one host. They are looked up again after a while, by one caller at a time."""
 
     __slots__ = ("_asking", "_found", "_loop", "_until")
 
@@ -307,14 +307,14 @@ class _Addresses:
         """Look a host up.
 
         Raises:
-            OSError: it has no address.
+            OSError: the host has no address.
         """
         if self._loop.time() < self._until:
             return self._found
         if self._asking is None:
             self._asking = self._loop.create_task(self._ask(url))
             self._asking.add_done_callback(self._asked)
-        # One caller who gives up does not take the answer from the others.
+        # If one caller gives up, the others still get the answer.
         return await asyncio.shield(self._asking)
 
     async def _ask(self, url: URL) -> Sequence[AddrInfoType]:
@@ -327,7 +327,7 @@ class _Addresses:
             self._until = self._loop.time() + _ADDRESSES_SECONDS
 
     def forget(self) -> None:
-        """Look the host up again: what is known of it may be old."""
+        """Forget the addresses, which may be out of date: the next caller looks the host up again."""
         self._until = 0.0
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The API key: a string, or a callable that is asked before each attempt."""
+"""The API key: a string, or a callable that is called before each attempt."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ KeySource = str | Callable[[], Awaitable[str]]
 
 
 def checked_key(key: object) -> str:
-    """An API key that a header can carry.
+    """Check an API key.
 
     Raises:
-        ConfigurationError: it is not a str, is empty, or holds what no header may.
+        ConfigurationError: it is not a str, is empty, or holds a character that is not allowed in a header.
     """
     if not isinstance(key, str) or not key.strip():
         msg = "api_key must be a str that is not empty, or an async callable that returns one. Nothing was sent."
@@ -24,22 +24,22 @@ def checked_key(key: object) -> str:
         msg = 'api_key must be the key alone, without "Bearer " before it. Nothing was sent.'
         raise ConfigurationError(msg)
     if not (key.isascii() and key.isprintable()) or " " in key:
-        msg = "api_key holds a character that a header cannot carry (a line end, perhaps). Nothing was sent."
+        msg = "api_key holds a character that is not allowed in a header (a line end, perhaps). Nothing was sent."
         raise ConfigurationError(msg)
     return key
 
 
 async def fetched_key(source: Callable[[], Awaitable[str]], seconds: float | None) -> str:
-    """Ask the application for the key; what it raises is its own.
+    """Get the key from the application's callable. Its exceptions are passed on.
 
     Raises:
-        PeakaTimeoutError: it did not answer within the time that the call has left.
-        ConfigurationError: what it returned is not a key.
+        PeakaTimeoutError: the callable did not return within the rest of the call's time.
+        ConfigurationError: the callable did not return a valid key.
     """
     limit = asyncio.timeout(seconds)
     answer = source()
     if not inspect.isawaitable(answer):
-        msg = "the api_key callable must be async: it returned no awaitable. This attempt was not sent."
+        msg = "the api_key callable must be async: it did not return an awaitable. This attempt was not sent."
         raise ConfigurationError(msg)
     try:
         async with limit:

@@ -1,4 +1,4 @@
-"""Time limits that cost next to nothing while they do not pass."""
+"""Time limits that cost almost nothing if they do not pass."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ import attrs
 
 @attrs.define(eq=False)
 class Limit:
-    """A time limit for what one task does; entered and left by `Deadlines`."""
+    """A time limit for a part of one task's work; `Deadlines` enters and leaves it."""
 
     when: float | None = attrs.field(default=None, init=False)
     expired: bool = attrs.field(default=False, init=False)
     cut_off: bool = attrs.field(default=False, init=False)
-    """Whether it ended before its time, with all others."""
+    """Whether it was ended early, together with all other limits."""
     task: asyncio.Task[object] | None = attrs.field(default=None, init=False)
     cancelling: int = attrs.field(default=0, init=False)
     pending: bool = attrs.field(default=False, init=False)
-    """Whether the task was cancelled for it and has not said that it noticed."""
+    """Whether the limit has cancelled the task and the cancellation was not caught yet."""
 
 
 @final
 class Deadlines:
     """The time limits of one event loop, under one timer.
 
-    Nearly all limits are left before they pass. In place of a timer for each, as `asyncio.timeout` has it, one timer is
-    set for the earliest; when it fires, what has passed is cancelled and it is set again. Entering and leaving are then
-    a dictionary's work, where a timer for each call was a tenth of a call's cost.
+    Almost all limits are left before they pass. So there is only one timer, for the earliest limit, instead of a timer
+    for each, as with `asyncio.timeout`. When the timer fires, the tasks whose limits have passed are cancelled, and it
+    is set again. Entering and leaving a limit only changes a dictionary; a timer for each took a tenth of a call's
+    CPU time.
     """
 
     __slots__ = ("_limits", "_loop", "_timer", "_wakes_at")
@@ -43,7 +44,7 @@ class Deadlines:
         """Limit the current task until `when`, on the loop's clock; None sets no limit."""
         task = limit.task = asyncio.current_task()
         if task is None:
-            msg = "a call wants a running task"
+            msg = "a call needs a running task"
             raise RuntimeError(msg)
         limit.cancelling = task.cancelling()
         self._limits[limit] = None
@@ -58,19 +59,19 @@ class Deadlines:
     def leave(self, limit: Limit) -> None:
         self._limits.pop(limit, None)
         if limit.pending:
-            # Something swallowed the cancellation; whoever cancels the task next must not take it for theirs.
+            # The cancellation was swallowed. It must not be mistaken for the next one.
             self.caught(limit)
 
     @staticmethod
     def caught(limit: Limit) -> bool:
-        """Whether a CancelledError that came out of the limit is the limit's own, and not the caller's."""
+        """Whether a CancelledError comes from the limit, and not from the caller."""
         if not limit.pending or limit.task is None:
             return False
         limit.pending = False
         return limit.task.uncancel() <= limit.cancelling
 
     def cut_off(self) -> None:
-        """End all limits now, whatever their time."""
+        """End all limits now."""
         limits, self._limits = list(self._limits), {}
         for limit in limits:
             limit.cut_off = True

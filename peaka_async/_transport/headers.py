@@ -1,4 +1,4 @@
-"""Headers that an application adds to each request, for a gateway before the API."""
+"""Headers that an application adds to each request, for a gateway in front of the API."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from peaka_async.errors import ConfigurationError
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")
 
-# Each of these would change where the request ends, what it holds, whose it is or how its answer is read.
+# Each of these would change the end, the content or the owner of the request, or the way its answer is read.
 _RESERVED = frozenset(
     {
         "accept-encoding",
@@ -38,17 +38,17 @@ _RESERVED = frozenset(
 
 
 def checked_headers(headers: object) -> dict[str, str]:
-    """Headers that can be sent with each request.
+    """Check the headers that are sent with each request.
 
     Raises:
-        ConfigurationError: one of them has no valid name or value, or belongs to the client. The value is not shown.
+        ConfigurationError: a name or value is invalid, or the client sets the header. The value is not shown.
     """
     if not isinstance(headers, Mapping):
         msg = f"headers must be a mapping of names to values, not {type(headers).__name__}. Nothing was sent."
         raise ConfigurationError(msg)
     for name, value in headers.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            problem = "a name is no header's name"
+            problem = "a name is not valid for a header"
         elif name.lower() in _RESERVED:
             problem = f"{name} is set by the client itself"
         elif not isinstance(value, str) or not _VALUE.fullmatch(value):
@@ -61,6 +61,6 @@ def checked_headers(headers: object) -> dict[str, str]:
 
 
 def merged(headers: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
-    """Both; if a name is in both, in whatever case, the value is that of `more`."""
+    """Merge headers. If both have a name, in any case, the value of `more` is used."""
     replaced = {name.lower() for name in more}
     return {**{name: value for name, value in headers.items() if name.lower() not in replaced}, **more}

@@ -1,4 +1,4 @@
-"""Compressed bodies, inflated in bounded steps and checked to their end."""
+"""Decompression of bodies, in steps of limited size and with a check of the end."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _UNCODED: Final = frozenset({"", "identity"})
 
 
 def inflater(coding: str | None, limit: int) -> Inflater | None:
-    """What inflates a body with this `Content-Encoding`; None if it is sent as it is.
+    """Make an inflater for a body with this `Content-Encoding`; None if the body is not compressed.
 
     Raises:
-        BrokenExchangeError: nobody asked for this coding.
+        BrokenExchangeError: the request did not accept this coding.
     """
     name = "" if coding is None else coding.strip().lower()
     if name in _UNCODED:
@@ -32,7 +32,7 @@ def inflater(coding: str | None, limit: int) -> Inflater | None:
 class Inflater:
     """Inflates one body.
 
-    It never holds more than one step of what the body grows to, however small the body.
+    It never holds more than one step of the inflated body, even if a small body inflates to a large one.
     """
 
     __slots__ = ("_inflate", "_is_gzip", "_left")
@@ -43,11 +43,11 @@ class Inflater:
         self._left = limit
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield what the next piece of the body inflates to.
+        """Inflate the next piece of the body.
 
         Raises:
-            AnswerTooLargeError: it is more than the limit; what is within was yielded before.
-            BrokenExchangeError: it is not what its coding says.
+            AnswerTooLargeError: the body is larger than the limit; the part within the limit was yielded before.
+            BrokenExchangeError: the body is not valid for its coding.
         """
         while data:
             inflate = self._inflate = self._inflate or zlib.decompressobj(self._format(data))
@@ -58,14 +58,14 @@ class Inflater:
                     yield piece[: self._left]
                     raise AnswerTooLargeError
                 yield piece
-                # Input that is used up can still have more to give.
+                # There can be more output after all input was used.
                 piece = _inflated(inflate, inflate.unconsumed_tail) if len(piece) == _STEP else b""
             data = self._rest(inflate)
 
     def _format(self, data: bytes) -> int:
         if self._is_gzip:
             return 16 + zlib.MAX_WBITS
-        # By the standard `deflate` is zlib's format; some servers send what is inside of it alone.
+        # In the standard, `deflate` is zlib's format; some servers send its raw content instead.
         return zlib.MAX_WBITS if data[0] & 0x0F == zlib.DEFLATED else -zlib.MAX_WBITS
 
     def _rest(self, inflate: zlib._Decompress) -> bytes:
@@ -79,10 +79,10 @@ class Inflater:
         return inflate.unused_data
 
     def end(self) -> None:
-        """Check that what was compressed has come to its end with the body.
+        """Check that the compressed content is complete at the end of the body.
 
         Raises:
-            BrokenExchangeError: it has not.
+            BrokenExchangeError: it is not complete.
         """
         if self._inflate is not None and not self._inflate.eof:
             msg = "its compressed content breaks off"

@@ -1,10 +1,10 @@
-"""The rules by which a connection is used again, for both lanes.
+"""The rules for using a connection again, for both lanes.
 
-1. Idle means silent: whatever comes on an idle connection, or after the end of an answer, ends it. Before it is used
-   again the kernel is asked, since the event loop may not have been told yet.
-2. It goes back only if its answer is complete, the request is wholly written and both sides keep it alive.
-3. A connection that went stale while it was idle costs nothing: the next one is tried. If a fresh one is stale, the
-   server takes no connections, and the attempt ends.
+1. Idle means silent: any data on an idle connection, or after the end of an answer, closes it. Before a connection is
+   used again the kernel is asked, because the event loop may not know of the data yet.
+2. A connection is kept only if its answer is complete, its request is completely written, and both sides keep it alive.
+3. A connection that went stale while it was idle costs nothing: the next one is tried. If a new one is stale, the
+   server accepts no connections, and the attempt ends.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import ssl
 from collections.abc import Callable
 from typing import Final
 
-# How many turns of the loop may pass until what the kernel holds was read.
+# The loop may need this many turns to read the data that the kernel holds.
 _MAX_TURNS: Final = 10
 
 
 class Line:
-    """A connection as the rules see it; the protocols of both lanes are one."""
+    """A connection, for these rules; the protocols of both lanes are subclasses."""
 
     __slots__ = ("_ask", "is_spent", "transport")
 
@@ -28,23 +28,23 @@ class Line:
 
     def __init__(self) -> None:
         self.is_spent = False
-        """Whether it must not be used again."""
+        """Whether the connection must not be used again."""
         self._ask: Callable[[], bool] | None = None
 
     async def is_usable(self) -> bool:
-        """Whether a request may be written to it."""
+        """Whether a request may be written to the connection."""
         if self.is_spent or self.transport.is_closing():
             return False
         return not self.is_readable() or await self._falls_silent()
 
     def is_readable(self) -> bool:
-        """Ask the kernel whether anything has come, be it the end."""
+        """Ask the kernel whether data or the end of the connection has arrived."""
         if self._ask is None:
             self._ask = _question(self.transport.get_extra_info("socket").fileno())
         return self._ask()
 
     async def _falls_silent(self) -> bool:
-        """Let the event loop read what the kernel holds, over TLS: a session ticket leaves the connection as it was."""
+        """Over TLS, let the event loop read the kernel's data: a session ticket leaves the connection usable."""
         if self.transport.get_extra_info("ssl_object") is None:
             return False
         for _ in range(_MAX_TURNS):
@@ -56,7 +56,7 @@ class Line:
         return False
 
     def is_torn(self) -> bool:
-        """Whether an end over TLS came without a farewell: whoever cut the connection can have cut the answer."""
+        """Whether a TLS connection ended without TLS's own end: then the answer can be cut off too."""
         tls = self.transport.get_extra_info("ssl_object")
         if tls is None:
             return False
@@ -72,7 +72,7 @@ class Line:
 
 
 def _question(descriptor: int) -> Callable[[], bool]:
-    """What tells whether something can be read from a socket."""
+    """Make a function that tells whether a socket has data to read."""
     if not hasattr(select, "poll"):
         return lambda: bool(select.select([descriptor], [], [], 0)[0])
     poll = select.poll()

@@ -1,4 +1,4 @@
-"""What goes to a server and what comes back, before anything is made of it."""
+"""Requests and answers as they are sent and received, before anything is decoded."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _WITH_CONTENT: Final = frozenset({"POST", "PUT", "PATCH"})
 
 @final
 class Message:
-    """One request. Its target is below the API's base URL, or the whole URL of a file on another host."""
+    """One request. Its target is a path below the API's base URL, or the whole URL of a file on another host."""
 
     __slots__ = ("body", "elsewhere", "headers", "max_body", "method", "more", "target")
 
-    def __init__(  # noqa: PLR0913 - what a request is made of
+    def __init__(  # noqa: PLR0913 - the parts of a request
         self,
         method: str,
         target: str,
@@ -46,7 +46,7 @@ class Message:
         return self.method == "HEAD"
 
     def encoded(self, prefix: str, host: str, body: bytes | None) -> bytes:
-        """The request as it goes on the wire; `prefix` comes before the target, and `host` is a header line."""
+        """The bytes of the request; `prefix` comes before the target, and `host` is a header line."""
         head = f"{self.method} {prefix}{self.target} HTTP/1.1\r\n{host}{self.headers.lines}"
         if self.more:
             head += header_lines(self.more)
@@ -59,7 +59,7 @@ class Message:
 
 @final
 class Headers:
-    """Headers that all requests of a client have, in the form of each lane."""
+    """The headers of all requests of a client, in the form of each lane."""
 
     __slots__ = ("fields", "lines")
 
@@ -69,10 +69,10 @@ class Headers:
 
 
 def header_lines(headers: Mapping[str, str]) -> str:
-    """Headers as they go on the wire.
+    """The lines of headers, as they are sent.
 
     Raises:
-        ValueError: one of them holds a line end.
+        ValueError: a header holds a line end.
     """
     lines = [f"{name}: {value}" for name, value in headers.items()]
     if any(bad in line for line in lines for bad in "\r\n\0"):
@@ -90,7 +90,7 @@ class Version(NamedTuple):
 
 @final
 class Fields(Mapping[str, str]):
-    """The headers of an answer, names in any case. Nearly nobody reads them: they are decoded for those who do."""
+    """The headers of an answer; names are in any case. They are decoded when they are first read, which is rare."""
 
     __slots__ = ("_decoded", "raw")
 
@@ -116,7 +116,7 @@ class Fields(Mapping[str, str]):
 
 @final
 class Reply:
-    """An answer, as far as it has come."""
+    """An answer, as far as it has arrived."""
 
     __slots__ = ("body", "headers", "is_cut", "status", "version")
 

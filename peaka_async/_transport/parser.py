@@ -1,8 +1,8 @@
-"""Reading an answer: httptools' parser, and what it leaves open.
+"""Reading of answers, with httptools' parser and further checks.
 
 The parser is strict about messages: it refuses conflicting and malformed lengths, a length together with chunks, bare
-line ends and folded headers. Checked here are statuses below 100 and 101, versions other than HTTP/1, transfer codings
-other than `chunked`, all sizes, and what comes before and after an answer.
+line ends and folded headers. This module also checks for status 101 and statuses below 100, versions other than HTTP/1,
+transfer codings other than `chunked`, all sizes, and data before and after an answer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from peaka_async._transport.inflate import Inflater, inflater
 from peaka_async._transport.message import MAX_HEAD_BYTES, MAX_HEAD_FIELDS, Fields, Reply, Version
 from peaka_async._transport.wire import AnswerTooLargeError, BrokenExchangeError
 
-# Framing that a chunked body may have for each byte of its content, beyond what a head may have.
+# The limit of a chunked body's framing per byte of content, in addition to the limit of a head.
 _MAX_FRAMING: Final = 16
 
 _FIRST_BYTE: Final = b"H"[0]
@@ -26,7 +26,7 @@ _LEAST, _SWITCHING, _LEAST_FINAL = 100, 101, 200
 _NO_BODY: Final = "no body follows"
 _BODILESS: Final = frozenset({204, 304})
 
-# Headers that say how to read a body, told by the length of their names before any bytes are compared.
+# Headers that say how to read a body. The lengths of their names are compared first, which is faster.
 _NOTED_LENGTHS: Final = frozenset({len("Content-Encoding"), len("Transfer-Encoding")})
 
 
@@ -34,7 +34,7 @@ _VERSIONS: Final = {"1.1": Version(1, 1), "1.0": Version(1, 0)}
 
 
 class Course(Protocol):
-    """Where it is noted how far an exchange got."""
+    """Records how far an exchange got."""
 
     head: Any
     phase: str
@@ -67,12 +67,12 @@ class ReplyParser:
     def __init__(self) -> None:
         self._parser = HttpResponseParser(self)
         self.is_complete = True
-        """Whether no answer is awaited, or the one that was has come to its end."""
+        """Whether no answer is awaited, or the awaited answer is complete."""
         self.is_last = False
-        """Whether nothing that follows on this connection could be trusted, or anything follow at all."""
+        """Whether the connection cannot be used for a further answer."""
 
     def begin(self, course: Course, *, max_body: int, is_head: bool) -> Reply:
-        """Await an answer, whose body is cut off after `max_body` bytes."""
+        """Await an answer. Its body is cut off after `max_body` bytes."""
         fields = Fields()
         self._fields = fields.raw
         reply = self._reply = Reply(fields)
@@ -90,13 +90,13 @@ class ReplyParser:
         return reply
 
     def feed(self, data: bytes) -> bool:
-        """Read what came; returns whether the answer is complete.
+        """Read data; returns whether the answer is complete.
 
         Raises:
-            BrokenExchangeError: it is no answer that could be used.
+            BrokenExchangeError: the answer is invalid or not supported.
         """
         if not self._received and data[0] != _FIRST_BYTE:
-            msg = "what came is no HTTP answer"
+            msg = "the server sent data that is not an HTTP answer"
             raise BrokenExchangeError(msg)
         before = self._payload
         self._received += len(data)
@@ -118,7 +118,7 @@ class ReplyParser:
         return False
 
     def feed_eof(self, *, is_torn: bool) -> None:
-        """Hear that the server has ended the connection; `is_torn` if it did not say so over TLS.
+        """Handle the end of the connection; `is_torn` means that a TLS connection ended without TLS's own end.
 
         Raises:
             BrokenExchangeError: the answer is not complete.
@@ -138,7 +138,7 @@ class ReplyParser:
             raise BrokenExchangeError(self._problem)
 
     def close(self) -> None:
-        """Let go of the parser, which holds this one as this one holds it."""
+        """Drop httptools' parser: both parsers refer to each other."""
         del self._parser
 
     def _is_head_too_large(self) -> bool:
@@ -164,11 +164,11 @@ class ReplyParser:
             return end.find(_HEAD_END) != len(end) - len(_HEAD_END)
         return not end.endswith(_HEAD_END) or end.endswith(b"\n" + _HEAD_END)
 
-    # ── What httptools tells ─────────────────────────────────────────────────────────────────────────────────────────
+    # ── Callbacks of httptools ───────────────────────────────────────────────────────────────────────────────────────
 
     def on_message_begin(self) -> None:
         if self.is_complete:
-            # Another answer follows, which nobody asked for: what was read stays as it is.
+            # Another answer follows without a request: the answer that was read does not change.
             self._refuse("it goes on after its end")
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -209,7 +209,7 @@ class ReplyParser:
             self._inflater = inflater(self._coding.decode("latin-1"), self._max_body)
 
     def _end_without_body(self) -> NoReturn:
-        """Stop a parser that would wait for the body that a GET has."""
+        """Stop the parser: it would wait for a body, as after a GET."""
         self.is_last |= not self._parser.should_keep_alive()
         self._parser = HttpResponseParser(self)
         self.is_complete = True
@@ -228,7 +228,7 @@ class ReplyParser:
 
     def on_message_complete(self) -> None:
         if not self._reply.status:
-            # An interim answer. All that come before the final one have to do with one head's bytes.
+            # An interim answer. Together, all interim answers may have as many bytes as one head.
             self._fields.clear()
             self._coding = self._framing = None
             return
@@ -263,7 +263,7 @@ class ReplyParser:
         self.is_complete = True
 
     def _refuse(self, problem: str) -> NoReturn:
-        """End the parser's work; what it raises of this does not say why."""
+        """Stop the parser. The error that it raises does not say why, so the reason is kept here."""
         self._problem = f"the answer cannot be used: {problem}"
         raise BrokenExchangeError(self._problem)
 

@@ -1,4 +1,4 @@
-"""Connections to the server: one pool for each running event loop, none shared with a forked process."""
+"""Connections to the server: one pool for each running event loop. Forked processes do not share them."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from peaka_async.errors import ConfigurationError
 
 try:
     from peaka_async._transport.connection import DirectLane
-except ModuleNotFoundError:  # httptools is for CPython; elsewhere the session lane serves
+except ModuleNotFoundError:  # httptools needs CPython; otherwise the session lane is used
     DirectLane = None  # type: ignore[assignment,misc]
 
 if TYPE_CHECKING:
     from peaka_async._transport.connection import DirectLane as Direct
 
-# Servers keep idle connections for 60 s and more; one that was idle for less is rarely stale.
+# Servers keep idle connections for 60 s or longer, so a connection that was idle for less is rarely stale.
 _KEEPALIVE_SECONDS = 15.0
 
 
 @final
 @attrs.frozen(kw_only=True)
 class PoolSettings:
-    """How connections are made."""
+    """The settings of connections."""
 
     base: str
     limit: int = 100
@@ -51,7 +51,7 @@ class PoolSettings:
 
 @final
 class Lanes:
-    """The ways to the server under one event loop."""
+    """The lanes to the server under one event loop."""
 
     def __init__(self, settings: PoolSettings, loop: asyncio.AbstractEventLoop) -> None:
         self._settings = settings
@@ -82,7 +82,7 @@ class Lanes:
         return direct
 
     def session(self) -> SessionLane:
-        """The session lane, which not every client needs."""
+        """The session lane. It is made at its first use, because not every client needs it."""
         if self._session is None:
             self._session = self._open_session()
         if self._direct is not None and self._direct.connections >= self._settings.limit:
@@ -105,7 +105,7 @@ class Lanes:
         )
 
     async def close(self) -> None:
-        """Close all connections, but for those of the application's session."""
+        """Close all connections, except those of the application's session."""
         if self._direct is not None:
             await self._direct.close()
         if self._session is not None:
@@ -114,7 +114,7 @@ class Lanes:
 
 @final
 class Pool:
-    """What a client has under one event loop."""
+    """The connections, time limits and calls of a client under one event loop."""
 
     __slots__ = ("_calls", "_is_empty", "_lanes", "_lifeline", "_turns", "deadlines")
 
@@ -127,14 +127,14 @@ class Pool:
     ) -> None:
         self._lanes = lanes
         self._turns = turns
-        """Connections that are left, first come first served; in aiohttp's own queue those that come back overtake."""
+        """The number of free connections. Callers get them in order; in aiohttp's own queue, callers can overtake."""
         self._lifeline = lifeline
         self._calls: set[object] = set()
         self._is_empty: asyncio.Event | None = None
         self.deadlines = deadlines
 
     async def exchange(self, message: Message, wire: Wire) -> Reply:
-        """Wait for a connection, send a request and read the whole answer."""
+        """Wait for a connection, send a request and read the complete answer."""
         if self._turns is not None:
             await wire.take_turn(self._turns)
         return await self._lanes.find(message).exchange(message, wire)
@@ -145,20 +145,20 @@ class Pool:
             await wire.take_turn(self._turns)
         return await self._lanes.session().open(message, wire)
 
-    # ── Those who use it ─────────────────────────────────────────────────────────────────────────────────────────────
+    # ── Calls ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def enter(self, call: object) -> None:
-        """Note a call, all of whose attempts may use the pool."""
+        """Add a call, whose attempts may use the pool."""
         self._calls.add(call)
 
     def leave(self, call: object) -> None:
-        """Note that a call has ended."""
+        """Remove a call that has ended."""
         self._calls.discard(call)
         if self._is_empty is not None and not self._calls:
             self._is_empty.set()
 
     async def aclose(self, drain: float) -> None:
-        """Let calls in flight end for so many seconds, then end the rest and close all connections."""
+        """Wait up to `drain` seconds for calls in flight, then end the rest and close all connections."""
         if drain > 0 and self._calls:
             self._is_empty = asyncio.Event()
             try:
@@ -191,17 +191,17 @@ class Pools:
             return list(self._by_loop.items())
 
     def get(self, loop: asyncio.AbstractEventLoop) -> Pool | None:
-        """The pool of the running loop, where there is one."""
+        """The pool of the running loop; None if there is none yet."""
         return self._by_loop.get(loop)
 
     def check_open(self) -> None:
-        """Take no more calls once the client is closed.
+        """Refuse calls if the client is closed.
 
         Raises:
-            ConfigurationError: it is.
+            ConfigurationError: the client is closed.
         """
         if self.closed:
-            msg = "The client is closed. Nothing was sent; make another client."
+            msg = "The client is closed. Nothing was sent; create another client."
             raise ConfigurationError(msg)
 
     async def begin(self, loop: asyncio.AbstractEventLoop) -> Pool:
@@ -217,7 +217,7 @@ class Pools:
         lanes = Lanes(settings, loop)
         deadlines = Deadlines(loop)
         turns = asyncio.Semaphore(settings.limit) if settings.session is None else None
-        # The loop closes its asynchronous generators before it ends: asyncio.run leaves no socket open.
+        # The loop closes its asynchronous generators before it ends, so asyncio.run leaves no socket open.
         lifeline = _closing(lanes, deadlines, weakref.ref(self), loop)
         pool = Pool(lanes, turns, deadlines, lifeline)
         with self._lock:
@@ -246,12 +246,12 @@ class Pools:
         self._forget_closed_loops()
 
     def abandon(self) -> None:
-        """Leave the connections to the parent process, of which this one is a fork.
+        """Leave the connections to the parent process, after a fork.
 
-        Neither closing nor collecting them is safe: it would take the sockets out of the event loop that both
-        processes share in the kernel. They are made immortal instead; the child opens its own.
+        It is not safe to close or collect them: that would remove the sockets from the event loop, which both processes
+        share in the kernel. So they are kept for ever, and the child process opens its own.
         """
-        self._lock = threading.Lock()  # the one that was copied can be held by a thread that was not
+        self._lock = threading.Lock()  # the copied lock can be held by a thread that was not copied
         if self._by_loop:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._by_loop))
         self._by_loop = {}
@@ -278,11 +278,11 @@ async def _closing(
         if owner is not None:
             owner.forget(loop)
         deadlines.cut_off()
-        # Calls that were cut off end in their own tasks; they give their connections back, and then all are closed.
+        # Calls that were cut off end in their own tasks and return their connections; then all are closed.
         await asyncio.sleep(0)
         await lanes.close()
         deadlines.close()
-        # A transport is closed by a callback; without this turn the loop could end before it ran.
+        # A callback closes the transport; without this turn the loop could end before it runs.
         await asyncio.sleep(0)
 
 
@@ -291,7 +291,7 @@ _living_lock = threading.Lock()
 
 
 def _abandon_all() -> None:
-    global _living_lock  # noqa: PLW0603 - the one that was copied can be held by a thread that was not
+    global _living_lock  # noqa: PLW0603 - the copied lock can be held by a thread that was not copied
     _living_lock = threading.Lock()
     for pools in list(_living):
         pools.abandon()

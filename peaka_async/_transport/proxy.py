@@ -1,4 +1,4 @@
-"""The proxy on the way to a server: the one that was given, or the environment's."""
+"""The proxy for a server, from an argument or from the environment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from peaka_async.errors import ConfigurationError
 
 
 def checked_proxy(proxy: str, source: str = "proxy") -> URL:
-    """A proxy's URL; `source` is where it was given.
+    """Check a proxy's URL; `source` names the argument or variable for errors.
 
     Raises:
         ConfigurationError: it is not the URL of an HTTP proxy.
@@ -20,18 +20,18 @@ def checked_proxy(proxy: str, source: str = "proxy") -> URL:
         url = URL(proxy)
         if url.scheme in {"http", "https"} and url.host and url.port:
             return url
-    # The URL can hold a password: it is not shown.
+    # The URL can hold a password, so it is not shown.
     msg = f"{source} must be the URL of an HTTP proxy, such as http://proxy.example:3128. Nothing was sent."
     raise ConfigurationError(msg)
 
 
 def environment_proxy(url: URL) -> URL | None:
-    """The proxy that the environment names for a URL (HTTP_PROXY, HTTPS_PROXY, NO_PROXY and so on).
+    """The proxy for a URL from the environment (HTTP_PROXY, HTTPS_PROXY, NO_PROXY and others).
 
-    aiohttp reads it too, but together with .netrc, whose password would then be sent instead of the API key.
+    aiohttp's own option for this also reads .netrc, and would send a password from it instead of the API key.
 
     Raises:
-        ConfigurationError: what it names is not the URL of an HTTP proxy.
+        ConfigurationError: the variable is not the URL of an HTTP proxy.
     """
     found = getproxies().get(url.scheme)
     if not found or (url.host is not None and proxy_bypass(url.host)):

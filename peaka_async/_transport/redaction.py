@@ -1,4 +1,4 @@
-"""What was sent in confidence: found in a request, and taken out of what comes back."""
+"""Redaction: the secrets of a request are found, and removed from its answer."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ import attrs
 
 REDACTED = "[redacted]"
 
-# A shorter value stands in too many texts by chance.
+# A shorter value is in too many texts by chance.
 _MIN_CHARS = 3
-# Of a longer value each part of this length is looked for: servers cut what they quote.
+# Of a longer value each part of this length is searched for, because servers cut the values that they quote.
 _PART_CHARS = 16
-# More than any escape of `_PART_CHARS` characters takes.
+# More than the length of `_PART_CHARS` characters with any escapes.
 _OVERLAP_CHARS = 1024
-# Values are escaped when they are put into other values; nobody does it more often.
+# Values are escaped when they are put into other values. More levels than this do not occur.
 _MAX_LEVELS = 8
 
-# Members of mappings whose values are confidential, by their names without case, `-` and `_`.
+# Names of mapping members whose values are confidential, in lower case and without `-` and `_`.
 _CONFIDENTIAL = re.compile("credential|queryparameters|secret|password|passphrase|token|apikey|privatekey|accesskey")
 
 _ESCAPE = re.compile(
@@ -39,14 +39,14 @@ _JSON_SHORT = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 @final
 class Secrets:
-    """What a call sent in confidence."""
+    """The secrets that a call sent."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._values = [*values]
 
     @functools.cached_property
     def _by_length(self) -> dict[int, set[str]]:
-        """The values as they are and with their escapes decoded, by the length of what is compared."""
+        """The values, unchanged and with decoded escapes, by the length of the part that is compared."""
         found: dict[int, set[str]] = {}
         for value in self._values:
             for form in (value, _Decoded(value).text):
@@ -55,10 +55,10 @@ class Secrets:
         return found
 
     def redact(self, text: str, *, limit: int | None = None) -> str:
-        """The text without the secrets, in whichever form it echoes them, cut after `limit` characters.
+        """Remove the secrets from a text, in any form in which it repeats them, and cut it after `limit` characters.
 
-        Escapes are decoded on both sides before they are compared: those of JSON, of URLs and of HTML, in any mixture.
-        The time it takes grows in step with the text and with the secrets.
+        Escapes of JSON, URLs and HTML, in any mixture, are decoded on both sides before the comparison. The time grows
+        linearly with the text and with the secrets.
         """
         whole = text if limit is None else text[: limit + _OVERLAP_CHARS]
         found: list[tuple[int, int]] = []
@@ -71,9 +71,9 @@ class Secrets:
 
 
 def confidential(value: object) -> Iterator[str]:
-    """Every string of a request's body that nobody should read again.
+    """The confidential strings of a request's body.
 
-    These are the fields that their models keep out of repr, and the members of mappings whose names say so.
+    These are the fields that models leave out of their repr, and mapping members with confidential names.
     """
     if isinstance(value, Mapping):
         for name, member in value.items():
@@ -89,7 +89,7 @@ def confidential(value: object) -> Iterator[str]:
 
 
 def confidential_in_url(url: str) -> Iterator[str]:
-    """What a link holds besides its place: whoever has it can use a presigned one."""
+    """The confidential parts of a link: everything except its place, because anyone can use a presigned link."""
     parts = urlsplit(url)
     yield parts.query
     yield from _values(parts.query)
@@ -112,7 +112,7 @@ def _leaves(value: object) -> Iterator[str]:
 
 
 def _values(query: str) -> Iterator[str]:
-    """The values of what looks like a query."""
+    """The values of a text that looks like a query."""
     for pair in query.split("&") if "=" in query else ():
         yield pair.partition("=")[2]
 
@@ -134,13 +134,13 @@ def _without(text: str, found: list[tuple[int, int]]) -> str:
 
 
 def _occurrences(text: str, by_length: Mapping[int, set[str]]) -> Iterator[tuple[int, int]]:
-    """Where in the text a value stands, or of a long one a part; what touches is one."""
+    """The places of the values in the text, or of parts of long values; adjacent places are merged."""
     for length, values in by_length.items():
         windows = range(len(text) - length + 1)
         if length < _PART_CHARS:
             there = values
         else:
-            # A secret can be larger than what is kept of the answer: only those parts that the answer has are kept.
+            # A secret can be larger than the stored part of the answer. Only its parts that are in the answer are kept.
             there = {text[at : at + length] for at in windows}.intersection(
                 value[at : at + length] for value in values for at in range(len(value) - length + 1)
             )
@@ -159,7 +159,7 @@ def _occurrences(text: str, by_length: Mapping[int, set[str]]) -> Iterator[tuple
 
 @final
 class _Decoded:
-    """A text with its escapes decoded, until there are none, and the way back to where each part came from."""
+    """A text with all escapes decoded, and for each part its place in the original text."""
 
     __slots__ = ("_maps", "text")
 
@@ -180,7 +180,7 @@ class _Decoded:
             start, end = found.span()
             pieces += [text[done:start], plain]
             length += start - done
-            # An escape stands for its whole source; after it the text goes on as it was.
+            # A decoded escape has the place of its whole source; the text after it is unchanged.
             starts += [length, length + len(plain)]
             sources += [(start, end), (end, 0)]
             length, done = length + len(plain), end
@@ -191,7 +191,7 @@ class _Decoded:
         return True
 
     def source(self, start: int, stop: int) -> tuple[int, int]:
-        """Where in the original text the characters from `start` to `stop` came from."""
+        """The place in the original text of the characters from `start` to `stop`."""
         for starts, sources in reversed(self._maps):
             first, last = bisect_right(starts, start) - 1, bisect_right(starts, stop - 1) - 1
             (begin, is_escape), (place, end) = sources[first], sources[last]
@@ -202,7 +202,7 @@ class _Decoded:
 
 @functools.lru_cache(maxsize=1024)
 def _plain(escape: str) -> str:
-    """What an escape stands for."""
+    """The text that an escape represents."""
     if escape[0] == "%":
         return unquote(escape, errors="replace")
     if escape[:2] == "&#":

@@ -1,4 +1,4 @@
-"""Which redirects are followed: those of a repeatable read, within the origin and the path that it was sent to."""
+"""Redirects: they are followed only for repeatable reads, and only within the API's origin and path."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _READS = frozenset({"GET", "HEAD"})
 
 
 def follow(call: Call, answer: Answer, base: str) -> None:
-    """Let the call ask next for what the redirect names.
+    """Set the redirect's target as the next target of the call.
 
     `base` is the API's address with its path prefix. The target of a request to another host is its whole URL.
 
@@ -28,7 +28,7 @@ def follow(call: Call, answer: Answer, base: str) -> None:
     requested = call.target if request.elsewhere else base + call.target
     location = _location(requested, answer)
     if location is None:
-        raise _refusal(answer, "it does not say where to", None)
+        raise _refusal(answer, "its target is missing or invalid", None)
     place = call.secrets().redact(location._replace(query="", fragment="", netloc=_host(location)).geturl())
     problem = _problem(call, location, urlsplit(requested), "" if request.elsewhere else urlsplit(base).path)
     if problem is not None:
@@ -39,7 +39,7 @@ def follow(call: Call, answer: Answer, base: str) -> None:
 
 
 def _problem(call: Call, location: SplitResult, requested: SplitResult, prefix: str) -> str | None:
-    """Why the redirect is not followed; None if it is."""
+    """The reason why the redirect is not followed; None if it is followed."""
     request = call.request
     if request.method not in _READS or request.safety is Safety.ONCE or request.body is not None:
         return "only reads that can be repeated follow redirects"
@@ -53,7 +53,7 @@ def _problem(call: Call, location: SplitResult, requested: SplitResult, prefix: 
 
 
 def _location(requested: str, answer: Answer) -> SplitResult | None:
-    """Where the redirect points, its port checked; None if it names nothing that can be asked for."""
+    """The target of the redirect, with a valid port; None if it is missing or invalid."""
     named = answer.headers.get("Location", "")
     if not named or not named.isascii() or not named.isprintable() or " " in named or "\\" in named:
         return None
@@ -66,7 +66,7 @@ def _location(requested: str, answer: Answer) -> SplitResult | None:
 
 
 def _origin(url: SplitResult) -> tuple[str, str | None, int | None, bool]:
-    """Scheme, host and port; and whether it holds a login, which no request has."""
+    """Scheme, host, port, and whether the URL holds a login, which no request has."""
     return url.scheme, url.hostname, url.port or _DEFAULT_PORTS.get(url.scheme), "@" in url.netloc
 
 

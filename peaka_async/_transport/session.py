@@ -1,7 +1,7 @@
-"""The session lane: `aiohttp.ClientSession`, for what stands between client and server or comes with a session.
+"""The session lane: requests through `aiohttp.ClientSession`.
 
-A proxy, an application's own session, instrumented and replaced sessions, other hosts, bodies that are not JSON and
-answers that are read piece by piece go this way; all requests do if httptools is missing.
+It is used for proxies, an application's own session, instrumented and replaced sessions, other hosts, bodies that are
+not JSON and answers that are read piece by piece. If httptools is missing, all requests use it.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: |\r\n)")
 _BODILESS: Final = frozenset({204, 304})
 _SWITCHING, _LEAST_FINAL = 101, 200
 
-# aiohttp writes a body of bytes at once, and warns of large ones.
+# aiohttp writes a body of bytes in one piece, and warns about large ones.
 _LARGE_BYTES: Final = 262_144
 
-# ── What is used of aiohttp beyond its documented interface ──────────────────────────────────────────────────────────
+# ── Parts of aiohttp that are used without being documented ──────────────────────────────────────────────────────────
 
 
 @functools.cache
 def check_aiohttp() -> None:
-    """Look for it once in a process, before anything is sent.
+    """Check them once per process, before anything is sent.
 
     Raises:
-        ConfigurationError: this aiohttp works in another way.
+        ConfigurationError: this version of aiohttp does not have them.
     """
     send = inspect.unwrap(getattr(aiohttp.ClientRequest, "send", None) or _nothing)
     probes = {
@@ -70,14 +70,14 @@ def _nothing() -> None: ...
 
 
 def is_session_replaced() -> bool:
-    """Whether something (aioresponses, an agent) has put itself in the session's place: it expects to see requests."""
+    """Whether something (aioresponses, an agent) has replaced the session: it expects to see the requests."""
     session = aiohttp.ClientSession
     return not (_is_own(session._request) and _is_own(session.__init__))  # noqa: SLF001 - what agents patch
 
 
 @functools.lru_cache(maxsize=8)
 def _is_own(function: object) -> bool:
-    """Whether it is aiohttp's own function, and nobody's wrapper that was there before this module."""
+    """Whether a function is aiohttp's own, and not a wrapper that was installed before this module was imported."""
     if not isinstance(function, FunctionType) or hasattr(function, "__wrapped__"):
         return False
     beside = cast("property", aiohttp.ClientSession.closed).fget
@@ -89,20 +89,20 @@ def _is_own(function: object) -> bool:
 
 @final
 class _Sending:
-    """What a task is about to send."""
+    """The request that a task is about to send."""
 
     __slots__ = ("is_head", "is_shared", "pieces", "wire")
 
     def __init__(self, message: Message, wire: Wire, *, is_shared: bool) -> None:
         self.wire = wire
         self.is_shared = is_shared
-        """Whether the application, too, sends requests on the connection."""
+        """Whether the application sends requests on the connection too."""
         self.is_head = message.is_head
         self.pieces = _pieces(message.body)
 
     @property
     def is_taken(self) -> bool:
-        """Whether aiohttp has taken the whole body."""
+        """Whether aiohttp has read the whole body."""
         return self.pieces is None or self.pieces.is_taken
 
 
@@ -134,7 +134,7 @@ async def _sliced(body: bytes) -> AsyncIterator[bytes]:
         yield body[start : start + _LARGE_BYTES]
 
 
-# By task and not by context, which tasks can share: one task sends one request at a time.
+# Requests are found by task, not by context: tasks can share a context, but one task sends one request at a time.
 _sending: dict[asyncio.Task[Any] | None, _Sending] = {}
 
 
@@ -144,12 +144,12 @@ class _ResendError(Exception):
 
 @final
 class _Request(aiohttp.ClientRequest):
-    """Notes the moment from which the request may be on the wire, and keeps it to one."""
+    """Records the moment from which the request may have been sent, and prevents a second send."""
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         sending = _sending.get(asyncio.current_task())
         if sending is None:
-            msg = "something sends requests of aiohttp's from tasks of its own. Nothing tells then what was sent."
+            msg = "something sends aiohttp's requests from other tasks, so it is not known which requests were sent."
             raise ConfigurationError(msg)
         if sending.wire.sent:
             raise _ResendError
@@ -164,9 +164,9 @@ class _Request(aiohttp.ClientRequest):
 
 @final
 class SessionLine(Line, asyncio.Protocol):
-    """Stands before aiohttp's protocol of a connection, and accounts for every byte that comes.
+    """Wraps aiohttp's protocol of a connection, and checks which answer each byte belongs to.
 
-    aiohttp takes what comes on an idle connection, or after an answer, for the beginning of the next answer.
+    aiohttp itself would take data on an idle connection, or after an answer, as the beginning of the next answer.
     """
 
     __slots__ = ("_head", "_is_awaited", "_is_chunked", "_left", "_protocol", "_sending", "_tail")
@@ -182,7 +182,7 @@ class SessionLine(Line, asyncio.Protocol):
         """The line of a connection, and whether this is its first request.
 
         Raises:
-            StaleConnectionError: it has none any more.
+            StaleConnectionError: the connection has ended.
         """
         transport, protocol = connection.transport, connection.protocol
         if transport is None or protocol is None:
@@ -206,7 +206,7 @@ class SessionLine(Line, asyncio.Protocol):
         self._is_awaited = True
 
     def end(self) -> None:
-        """The connection is given back, or closed."""
+        """Stop awaiting an answer: the connection is returned or closed."""
         clean = (
             self._sending.is_taken
             and (not self._is_awaited or (self._is_chunked and self._ends_with_chunks()))
@@ -219,13 +219,13 @@ class SessionLine(Line, asyncio.Protocol):
     def _ends_with_chunks(self) -> bool:
         return self._tail.endswith(_HEAD_END) and not self._tail.endswith(b"\n" + _HEAD_END)
 
-    # ── What asyncio tells ───────────────────────────────────────────────────────────────────────────────────────────
+    # ── Callbacks of asyncio ─────────────────────────────────────────────────────────────────────────────────────────
 
     def data_received(self, data: bytes) -> None:
         if not self._is_awaited:
             self.is_spent = True
             if self._sending.is_shared:
-                # The application may have asked for it. For us the connection has spoken out of turn.
+                # The application may have asked for this data. The client did not, so it does not use the connection.
                 self._protocol.data_received(data)
             else:
                 self.abort()
@@ -254,10 +254,10 @@ class SessionLine(Line, asyncio.Protocol):
     def resume_writing(self) -> None:
         self._protocol.resume_writing()
 
-    # ── The account ──────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── Checks of the data ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _accounted(self, data: bytes) -> bytes:
-        """What of the data belongs to the answer."""
+        """The part of the data that belongs to the answer."""
         body = len(data)
         if self._head is not None:
             self._head += data
@@ -276,7 +276,7 @@ class SessionLine(Line, asyncio.Protocol):
         return data
 
     def _read_head(self, head: bytearray) -> bool:
-        """Whether the head has come to its end; what is left of `head` is the beginning of the body."""
+        """Whether the head is complete; the rest of `head` is then the beginning of the body."""
         while (end := head.find(_HEAD_END)) >= 0:
             lines = bytes(head[: end + 2])
             del head[: end + len(_HEAD_END)]
@@ -288,12 +288,12 @@ class SessionLine(Line, asyncio.Protocol):
         return False
 
     def _begins_body(self, lines: bytes) -> bool:
-        """Note how the body that follows a head is framed; False if the head is an interim one."""
+        """Record the framing of the body; False if the head is that of an interim answer."""
         found = _STATUS.match(lines)
         lengths, codings = _LENGTH.findall(lines), _CODING.findall(lines)
         problem = None
         if found is None or int(found[1]) == _SWITCHING:
-            problem = "its first line says nothing that was asked for"
+            problem = "its first line is invalid, or its status was not requested"
         elif len(lines) > MAX_HEAD_BYTES or lines.count(b"\r\n") > MAX_HEAD_FIELDS + 1:
             problem = "its head is too large"
         elif len(lengths) + len(codings) > 1 or not all(each.strip().isdigit() for each in lengths):
@@ -320,7 +320,7 @@ class SessionLine(Line, asyncio.Protocol):
 
 @final
 class OpenReply:
-    """An answer whose body was not read yet; it is its own content."""
+    """An answer whose body was not read yet. The `content` of an answer is the answer itself."""
 
     __slots__ = ("_inflated", "_inflater", "_response", "_wire", "headers", "status", "version")
 
@@ -342,8 +342,8 @@ class OpenReply:
         """The next piece of the body; empty at its end.
 
         Raises:
-            BrokenExchangeError: the answer breaks off.
-            AnswerTooLargeError: it grows beyond its limit.
+            BrokenExchangeError: the answer is incomplete.
+            AnswerTooLargeError: the body is larger than the limit.
         """
         while True:
             for piece in self._inflated:
@@ -368,7 +368,7 @@ class OpenReply:
             while piece := await self.readany():
                 body += piece
                 if len(body) > max_body:
-                    raise AnswerTooLargeError  # noqa: TRY301 - as an inflated one does
+                    raise AnswerTooLargeError  # noqa: TRY301 - the same error as for an inflated body
         except AnswerTooLargeError:
             reply.is_cut = True
         finally:
@@ -377,14 +377,14 @@ class OpenReply:
         return reply
 
     def close(self) -> None:
-        """Give the connection back; if the answer was not read to its end, it is closed."""
+        """Return the connection; if the answer was not read to its end, close it."""
         self._response.close()
 
 
 @final
 @attrs.frozen(kw_only=True)
 class SessionSettings:
-    """How a session's connections are made."""
+    """The settings of a session's connections."""
 
     base: str
     limit: int
@@ -398,7 +398,7 @@ class SessionSettings:
 
 @final
 class SessionLane:
-    """aiohttp sessions of one event loop: one for the API, and one for other hosts."""
+    """The aiohttp sessions of one event loop: one for the API, and one for other hosts."""
 
     __slots__ = ("_elsewhere", "_session", "_settings")
 
@@ -412,7 +412,7 @@ class SessionLane:
                 limit=settings.limit, keepalive_timeout=settings.keepalive, ssl=settings.ssl
             )
         self._session = self._make(connector, own, connector_owner=own is None)
-        # Other hosts are sent no headers and cookies that are meant for the API.
+        # Headers and cookies for the API are not sent to other hosts.
         self._elsewhere = self._make(connector, None, connector_owner=False)
 
     def _make(
@@ -431,7 +431,7 @@ class SessionLane:
             max_field_size=MAX_HEAD_BYTES,
             **_FIELDS_LIMIT,
         )
-        # aiohttp would send idempotent requests a second time; `_Request` refuses that, this spares the connection.
+        # aiohttp would send idempotent requests a second time. `_Request` refuses that; this saves the connection.
         session._retry_connection = False  # noqa: SLF001 - aio-libs/aiohttp#10790 offers no public switch
         return session
 
@@ -440,7 +440,7 @@ class SessionLane:
 
         Raises:
             OSError: no connection was made. Nothing was sent.
-            BrokenExchangeError: no whole answer came.
+            BrokenExchangeError: no complete answer came.
         """
         reply = await self.open(message, wire)
         return await reply.read(message.max_body)
@@ -450,13 +450,13 @@ class SessionLane:
 
         Raises:
             OSError: no connection was made. Nothing was sent.
-            BrokenExchangeError: no head came.
+            BrokenExchangeError: no complete head came.
         """
         while True:
             try:
                 response = await self._request(message, wire)
             except StaleConnectionError as stale:
-                # Nothing was written to it, and it has left the pool.
+                # Nothing was written to the connection, and it is no longer in the pool.
                 if stale.is_fresh:
                     raise
                 continue
@@ -486,7 +486,7 @@ class SessionLane:
         except (StaleConnectionError, aiohttp.ConnectionTimeoutError, ConfigurationError):
             raise
         except BaseException as error:
-            # Whatever is in the session's place may have sent it, without a word to `_Request`.
+            # A replacement of the session may have sent the request without using `_Request`.
             if is_session_replaced():
                 wire.sent = True
             if wire.problem is None or isinstance(error, asyncio.CancelledError):
@@ -528,6 +528,6 @@ class SessionLane:
 
 
 _FIELDS_LIMIT: Final[dict[str, Any]] = (
-    # Since aiohttp 3.14; before, the number of fields is limited by `SessionLine` alone.
+    # aiohttp limits the number of fields since 3.14; in older versions only `SessionLine` limits it.
     {"max_headers": MAX_HEAD_FIELDS} if "max_headers" in inspect.signature(aiohttp.ClientSession).parameters else {}
 )

@@ -18,7 +18,7 @@ class ByteStream:
 
     Attributes:
         status: the HTTP status.
-        headers: the answer's headers, names in any case.
+        headers: the answer's headers; names are in any case.
     """
 
     def __init__(self, call: Call, telemetry: Telemetry, started: float) -> None:
@@ -35,7 +35,7 @@ class ByteStream:
         return self._pieces
 
     async def aclose(self) -> None:
-        """Stop reading. Where the body was not read to its end the connection is closed."""
+        """Stop reading. If the body was not read to its end, the connection is closed."""
         await self._pieces.aclose()
         self._end(None)
 
@@ -59,7 +59,7 @@ class ByteStream:
         try:
             async with limit:
                 return await self._open.response.content.readany()
-        except Exception as error:  # noqa: BLE001 - whatever aiohttp raises ends here
+        except Exception as error:  # noqa: BLE001 - aiohttp's exceptions are not passed on
             problem = error
         wire.expired = limit.expired()
         raise translated(problem, wire)

@@ -1,4 +1,4 @@
-"""How far one attempt got on the wire, and what a failure there means for the caller."""
+"""The progress of an attempt on the wire, and the errors for its failures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from peaka_async.errors import ConnectError, PeakaTimeoutError, TransportError, 
 
 
 class Head(Protocol):
-    """What is read of an answer's head."""
+    """The parts of an answer's head that are read."""
 
     @property
     def status(self) -> int: ...
@@ -29,13 +29,13 @@ class Head(Protocol):
 @final
 @attrs.define(eq=False)
 class Wire(Limit):
-    """How far one attempt got, and its time: written where it happens, read where a failure is judged."""
+    """The progress and the time limit of one attempt. The lanes set it, and it decides about a failure."""
 
     attempt_limit: float | None = None
-    """Seconds that the attempt may take once it has a connection."""
+    """The seconds that the attempt may take, from the moment when it has a connection."""
 
     deadline: float | None = None
-    """When the call has to end, on the loop's clock."""
+    """The time when the call has to end, on the loop's clock."""
 
     deadlines: Deadlines | None = None
     phase: str = "connect"
@@ -43,22 +43,22 @@ class Wire(Limit):
     transport: asyncio.BaseTransport | None = None
     head: Head | None = None
     problem: str | None = None
-    """Why the answer cannot be used, if the lane's library sees no more than the end of the connection."""
+    """The reason why the answer cannot be used, if the lane's library only reports the end of the connection."""
 
     turns: asyncio.Semaphore | None = None
 
     def ends(self, loop: asyncio.AbstractEventLoop) -> float | None:
-        """When an attempt that starts now has to end, on the loop's clock."""
+        """The time when an attempt that starts now has to end, on the loop's clock."""
         if self.attempt_limit is None:
             return self.deadline
         end = loop.time() + self.attempt_limit
         return end if self.deadline is None else min(end, self.deadline)
 
     async def take_turn(self, turns: asyncio.Semaphore) -> None:
-        """Wait for a connection to be free.
+        """Wait for a free connection.
 
-        The wait is bounded by the call's deadline alone: a limit for each attempt would send those who waited longest
-        to the end of the queue.
+        Only the call's deadline limits the wait: a limit for each attempt would send the callers that waited longest to
+        the end of the queue.
         """
         if turns.locked() and self.deadlines is not None:
             self.phase = "pool"
@@ -77,10 +77,10 @@ class Wire(Limit):
             self.turns = None
 
     def begin_writing(self, transport: asyncio.BaseTransport, now: float) -> None:
-        """Note that from now on the server may have the request.
+        """Record that from now on the server may have the request.
 
         Raises:
-            TimeoutError: its time is over, on the loop's clock; the loop was too busy to say so.
+            TimeoutError: the attempt's time is over, but the loop was too busy to cancel it.
         """
         if self.when is not None and now >= self.when:
             self.expired = True
@@ -102,11 +102,11 @@ class StaleConnectionError(Exception):
     def __init__(self, *, is_fresh: bool) -> None:
         super().__init__()
         self.is_fresh = is_fresh
-        """Whether it was made for this attempt: another one would not fare better."""
+        """Whether the connection was made for this attempt: a second new one would not work either."""
 
 
 class BrokenExchangeError(Exception):
-    """No whole answer came; the message says what came instead."""
+    """No complete answer came; the message says what happened instead."""
 
 
 class AnswerTooLargeError(Exception):
@@ -114,7 +114,7 @@ class AnswerTooLargeError(Exception):
 
 
 def translated(problem: BaseException, wire: Wire) -> TransportError:
-    """What a failure on the wire means for the caller."""
+    """The error of the package for a failure on the wire."""
     return _after_sending(problem, wire) if wire.sent else _before_sending(problem, wire)
 
 

@@ -27,11 +27,11 @@ _MAX_HEADER_BYTES = 1024 * 1024
 _SHOWN_COLUMNS = 20
 _BOM = b"\xef\xbb\xbf"
 _RECORD = re.compile(rb"""(?:[^"\r\n]|"[^"]*")*+[\r\n]""")
-"""A record with its line end; a field in quotes can hold line ends of its own."""
+"""A record with its line end; quoted fields can contain line ends."""
 
 
 def _again(file: CsvFile) -> Callable[[], AsyncGenerator[bytes, None]] | None:
-    """What gives the pieces of a file that can be read again; None for an open file and for pieces."""
+    """A function that reads the file from its start; None for an open file and for pieces, which are read once."""
     if isinstance(file, bytes):
         return functools.partial(_of_bytes, file)
     if isinstance(file, str | os.PathLike):
@@ -60,7 +60,7 @@ async def _of_open(file: BinaryIO) -> AsyncIterator[bytes]:
 
 
 async def _after(head: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The pieces that were read before, and then the others."""
+    """Give the bytes that were read before, and then the other pieces."""
     yield head
     async for piece in pieces:
         yield piece
@@ -106,7 +106,7 @@ async def csv_content(file: CsvFile, request: CsvImportRequest, *, operation: st
 
 
 async def _head(pieces: AsyncIterator[bytes]) -> tuple[bytes, str | None]:
-    """The pieces up to the one that completes the first record, and the reason if they cannot be read."""
+    """Read pieces until the first record is complete; return them, and the reason if they cannot be read."""
     head = b""
     try:
         async for piece in pieces:
