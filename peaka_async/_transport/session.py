@@ -14,7 +14,7 @@ import socket
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Iterator, Mapping
 from types import FunctionType
-from typing import Any, Final, cast, final
+from typing import Any, Final, NoReturn, cast, final
 
 import aiohttp
 import attrs
@@ -33,7 +33,12 @@ from peaka_async.errors import ConfigurationError
 _HEAD_END: Final = b"\r\n\r\n"
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:([^\r\n]*)", re.IGNORECASE)
 _CODING: Final = re.compile(rb"\r\ntransfer-encoding:([^\r\n]*)", re.IGNORECASE)
-_STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: |\r\n)")
+_HEAD: Final = re.compile(
+    rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [^\r\n\0]*)?\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n)*"
+)
+"""A complete head, by the standard; aiohttp's parser accepts others too."""
+_IMPOSSIBLE: Final = re.compile(rb"\A[^H]|(?<!\r)\n")
+"""A first byte or a line end that no head has: there is no need to wait for the rest."""
 _BODILESS: Final = frozenset({204, 304})
 _SWITCHING, _LEAST_FINAL = 101, 200
 
@@ -169,7 +174,7 @@ class SessionLine(Line, asyncio.Protocol):
     aiohttp itself would take data on an idle connection, or after an answer, as the beginning of the next answer.
     """
 
-    __slots__ = ("_head", "_is_awaited", "_is_chunked", "_left", "_protocol", "_sending", "_tail")
+    __slots__ = ("_head", "_heads", "_is_awaited", "_is_chunked", "_left", "_protocol", "_sending", "_tail")
 
     def __init__(self, transport: asyncio.Transport, protocol: ResponseHandler) -> None:
         super().__init__()
@@ -200,6 +205,7 @@ class SessionLine(Line, asyncio.Protocol):
         """Await an answer."""
         self._sending = sending
         self._head: bytearray | None = bytearray()
+        self._heads = 0
         self._left: int | None = None
         self._is_chunked = False
         self._tail = b""
@@ -236,7 +242,8 @@ class SessionLine(Line, asyncio.Protocol):
             self._sending.wire.problem = str(error)
             self.abort()
             return
-        self._protocol.data_received(data)
+        if data:
+            self._protocol.data_received(data)
 
     def eof_received(self) -> None:
         self.is_spent = True
@@ -257,55 +264,57 @@ class SessionLine(Line, asyncio.Protocol):
     # ── Checks of the data ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _accounted(self, data: bytes) -> bytes:
-        """The part of the data that belongs to the answer."""
-        body = len(data)
+        """The part of the data that aiohttp may see: a complete head, and content as it comes."""
+        content = len(data)
         if self._head is not None:
             self._head += data
-            if not self._read_head(self._head):
-                return data
-            body = len(self._head)
-            self._head = None
+            content = self._read_heads(self._head)
+            if content < 0:
+                return b""
+            data, self._head = bytes(self._head), None
         if self._is_chunked:
             self._tail = (self._tail + data[-5:])[-5:]
         elif self._left is not None:
-            self._left -= body
+            self._left -= content
             self._is_awaited = self._left > 0
             if self._left < 0:
                 self.is_spent = True
                 return data[: self._left]
         return data
 
-    def _read_head(self, head: bytearray) -> bool:
-        """Whether the head is complete; the rest of `head` is then the beginning of the body."""
-        while (end := head.find(_HEAD_END)) >= 0:
-            lines = bytes(head[: end + 2])
-            del head[: end + len(_HEAD_END)]
-            if self._begins_body(lines):
-                return True
-        if len(head) > MAX_HEAD_BYTES:
-            msg = "the answer cannot be used: its head is too large"
-            raise BrokenExchangeError(msg)
-        return False
+    def _read_heads(self, head: bytearray) -> int:
+        """Return how many bytes of content follow the head, or -1 if the head is incomplete.
 
-    def _begins_body(self, lines: bytes) -> bool:
-        """Record the framing of the body; False if the head is that of an interim answer."""
-        found = _STATUS.match(lines)
-        lengths, codings = _LENGTH.findall(lines), _CODING.findall(lines)
-        problem = None
-        if found is None or int(found[1]) == _SWITCHING:
-            problem = "its first line is invalid, or its status was not requested"
-        elif len(lines) > MAX_HEAD_BYTES or lines.count(b"\r\n") > MAX_HEAD_FIELDS + 1:
-            problem = "its head is too large"
-        elif len(lengths) + len(codings) > 1 or not all(each.strip().isdigit() for each in lengths):
-            problem = "it does not say how long it is"
-        elif not all(each.strip().lower() == b"chunked" for each in codings):
-            problem = "its transfer coding is not known"
-        if problem is not None:
-            msg = f"the answer cannot be used: {problem}"
-            raise BrokenExchangeError(msg)
-        status = int(cast("re.Match[bytes]", found)[1])
+        The heads of interim answers are removed from `head`.
+        """
+        while (end := head.find(_HEAD_END)) >= 0:
+            end += len(_HEAD_END)
+            self._heads += end
+            if self._begins_content(bytes(head[: end - 2])):
+                return len(head) - end
+            del head[:end]
+        if self._heads + len(head) > MAX_HEAD_BYTES:
+            _refuse("its head is too large")
+        if _IMPOSSIBLE.search(head):
+            _refuse("it is malformed")
+        return -1
+
+    def _begins_content(self, head: bytes) -> bool:
+        """Record the framing of the content; False if the head is that of an interim answer."""
+        if self._heads > MAX_HEAD_BYTES or head.count(b"\n") > MAX_HEAD_FIELDS + 1:
+            _refuse("its head is too large")
+        if not _HEAD.fullmatch(head):
+            _refuse("it is malformed")
+        status = int(head[9:12])
         if status < _LEAST_FINAL:
+            if status == _SWITCHING:
+                _refuse("its status is 101")
             return False
+        lengths, codings = _LENGTH.findall(head), _CODING.findall(head)
+        if len(lengths) + len(codings) > 1 or not all(each.strip().isdigit() for each in lengths):
+            _refuse("it does not say how long it is")
+        if not all(each.strip().lower() == b"chunked" for each in codings):
+            _refuse("its transfer coding is not known")
         if self._sending.is_head or status in _BODILESS:
             self._left = 0
         elif codings:
@@ -313,6 +322,11 @@ class SessionLine(Line, asyncio.Protocol):
         elif lengths:
             self._left = int(lengths[0])
         return True
+
+
+def _refuse(problem: str) -> NoReturn:
+    msg = f"the answer cannot be used: {problem}"
+    raise BrokenExchangeError(msg)
 
 
 # ── The lane ─────────────────────────────────────────────────────────────────────────────────────────────────────────
