@@ -22,6 +22,7 @@ from peaka_async._transport.settings import Settings, Shared, Timeouts
 from peaka_async._transport.tracing import Telemetry
 from peaka_async.endpoints._groups import Groups
 from peaka_async.errors import ConfigurationError
+from peaka_async.models._model import Model
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -49,7 +50,7 @@ _SAFETY_OF_METHODS = {
 
 
 @attrs.frozen
-class Info:
+class Info(Model):
     """The user of an API key. The project's id and name are set for Project keys only."""
 
     user_id: str | None = None

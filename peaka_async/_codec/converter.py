@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import enum
 import functools
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from datetime import date, datetime
 from types import NoneType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
+
+import attrs
 
 from peaka_async._codec import hooks, objects
 from peaka_async._codec.hooks import Structure
 from peaka_async._codec.json import check, dumper, parse
-from peaka_async._codec.mismatch import Mismatch
+from peaka_async._codec.mismatch import Mismatch, wrong
 
 if TYPE_CHECKING:
     import cattrs
@@ -38,6 +40,20 @@ def encode(value: object) -> bytes:
     raise Mismatch("$", "a text holds a lone surrogate, which UTF-8 cannot encode")
 
 
+def to_data(value: object, *, confidential: bool) -> dict[str, Any]:
+    """An attrs object as JSON data, with or without its confidential fields."""
+    return cast("dict[str, Any]", _converter(confidential=confidential).unstructure(value))
+
+
+def from_data(data: Mapping[str, Any], kind: type[T]) -> T:
+    """The attrs object that JSON data describes.
+
+    Raises:
+        Mismatch: the data does not fit the type.
+    """
+    return cast("T", _converter().get_structure_hook(kind)(dict(data), kind))
+
+
 def decode(data: bytes, returns: type[T]) -> T:
     """Decode JSON to a value of the given type.
 
@@ -53,7 +69,7 @@ def decode(data: bytes, returns: type[T]) -> T:
 
 
 @functools.cache
-def _converter() -> cattrs.Converter:
+def _converter(*, confidential: bool = True) -> cattrs.Converter:
     """Make the converter, with one rule per line."""
     import cattrs  # noqa: PLC0415 - loaded by the first call, not by the import of the package
 
@@ -72,7 +88,7 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook_factory(hooks.is_literal, hooks.literal_factory)
     converter.register_structure_hook_factory(hooks.is_union, hooks.union_factory)
     converter.register_structure_hook_func(hooks.is_annotated_millis, hooks.read_timestamp_or_millis)
-    converter.register_unstructure_hook_factory(hooks.is_attrs, objects.unstructure_factory)
+    converter.register_unstructure_hook_factory(hooks.is_attrs, objects.writer_factory(confidential=confidential))
     converter.register_unstructure_hook(datetime, hooks.write_instant)
     converter.register_unstructure_hook(date, date.isoformat)
     return converter
@@ -85,15 +101,21 @@ def _decoder(returns: Any) -> Structure:
     if not hooks.is_list(returns):
         return hook
 
+    (item,) = get_args(returns) or (object,)
+    members = {objects.json_name(field) for field in attrs.fields(item)} if hooks.is_attrs(item) else set()
+
     def structure(value: object, kind: object) -> object:
         if value is None:
             return []
-        if value.__class__ is dict:
-            items = cast("dict[str, object]", value).get("items")
-            if items.__class__ is not list:
-                return _single(hook, value, kind)
-            return hooks.inner(hook, items, kind, ".items")
-        return hook(value, kind)
+        if value.__class__ is not dict:
+            return hook(value, kind)
+        answer = cast("dict[str, object]", value)
+        if "items" in answer:
+            return hooks.inner(hook, [] if answer["items"] is None else answer["items"], kind, ".items")
+        if members.isdisjoint(answer):
+            # An error, perhaps: read as an item it would be one without any value.
+            raise wrong("a list", value)
+        return _single(hook, value, kind)
 
     return structure
 

@@ -15,6 +15,9 @@ from peaka_async._request import camel
 if TYPE_CHECKING:
     import cattrs
 
+BULKY = "bulky"
+"""Marks a field that the repr leaves out for its size alone; all others that it leaves out are confidential."""
+
 _CHECKED_INLINE: dict[object, str] = {str: "a string", bool: "a boolean", int: "a whole number"}
 
 
@@ -101,14 +104,30 @@ def json_name(field: attrs.Attribute[Any]) -> str:
     return cast("str", field.metadata.get("json") or camel(field.name))
 
 
-def unstructure_factory(kind: type, converter: cattrs.Converter) -> Callable[[object], dict[str, object]]:
-    from cattrs.gen import make_dict_unstructure_fn, override  # noqa: PLC0415 - as in converter.py
+def is_confidential(field: attrs.Attribute[Any]) -> bool:
+    """Whether the field holds what a queue or a log should not have unasked: a credential, a key, a link that opens."""
+    return not field.repr and BULKY not in field.metadata
 
-    attrs.resolve_types(kind, include_extras=True)
-    names = {field.name: override(rename=json_name(field)) for field in attrs.fields(kind)}
-    whole = cast("Callable[[object], dict[str, object]]", make_dict_unstructure_fn(kind, converter, **names))  # type: ignore[arg-type]
 
-    def unstructure(value: object) -> dict[str, object]:
-        return {name: member for name, member in whole(value).items() if member is not None}
+Write = Callable[[object], dict[str, object]]
 
-    return unstructure
+
+def writer_factory(*, confidential: bool) -> Callable[[type, cattrs.Converter], Write]:
+    """What makes a class's writer: with or without its confidential fields."""
+
+    def factory(kind: type, converter: cattrs.Converter) -> Write:
+        from cattrs.gen import make_dict_unstructure_fn, override  # noqa: PLC0415 - as in converter.py
+
+        attrs.resolve_types(kind, include_extras=True)
+        names = {
+            field.name: override(rename=json_name(field), omit=is_confidential(field) and not confidential)
+            for field in attrs.fields(kind)
+        }
+        whole = cast("Write", make_dict_unstructure_fn(kind, converter, **names))  # type: ignore[arg-type]
+
+        def unstructure(value: object) -> dict[str, object]:
+            return {name: member for name, member in whole(value).items() if member is not None}
+
+        return unstructure
+
+    return factory

@@ -13,6 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 import attrs
 
+from peaka_async import _codec
+
 REDACTED = "[redacted]"
 
 # A shorter value is in too many texts by chance.
@@ -85,7 +87,7 @@ def confidential(value: object) -> Iterator[str]:
     else:
         for field in _fields_of(value):
             member = getattr(value, field.name)
-            yield from confidential(member) if field.repr else _leaves(member)
+            yield from _leaves(member) if _codec.is_confidential(field) else confidential(member)
 
 
 def confidential_in_url(url: str) -> Iterator[str]:

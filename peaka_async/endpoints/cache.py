@@ -395,10 +395,12 @@ def read_run(status: CacheStatus, *, run: CacheRun, after: str | None) -> Polled
     return Polled(state=state, progress=progress)
 
 
-def _reason(error: dict[str, object] | None) -> str | None:
-    """The service's reason, from an object of undocumented form."""
+def _reason(error: dict[str, object] | str | None) -> str | None:
+    """The service's reason, from a text or an object of undocumented form."""
     if not error:
         return None
+    if isinstance(error, str):
+        return error
     for name in ("message", "reason", "error"):
         found = error.get(name)
         if isinstance(found, str) and found:

@@ -138,7 +138,8 @@ class Exports(Group):
                 created_before=None if before is None else datetime.fromisoformat(before),
             )
             last = found[-1].created_at if len(found) >= page_size else None
-            return ResultPage(tuple(found), None if last is None else made_token("exports", last.isoformat()))
+            resume = made_token("exports", last.isoformat()) if isinstance(last, datetime) else None
+            return ResultPage(tuple(found), resume)
 
         return Pages(fetch, resume_token=resume_token)
 

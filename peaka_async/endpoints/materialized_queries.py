@@ -108,7 +108,7 @@ class MaterializedQueries(Group):
         project_id: str,
         query_id: str,
         *,
-        after: datetime | None = None,
+        after: datetime | str | None = None,
         waiting: Waiting = DEFAULT_WAITING,
         on_progress: Callable[[MaterializedQueryStatusView], object] | None = None,
     ) -> MaterializedQueryStatusView:
@@ -143,7 +143,7 @@ class MaterializedQueries(Group):
         )
 
 
-def read_next_refresh(status: MaterializedQueryStatusView, *, after: datetime | None) -> Polled:
+def read_next_refresh(status: MaterializedQueryStatusView, *, after: datetime | str | None) -> Polled:
     """Read the refresh that follows the one started at `after` from a status.
 
     The status of a query that was never refreshed is COMPLETED too, without a start time.

@@ -7,11 +7,13 @@ from typing import cast
 
 import attrs
 
+from peaka_async.models._model import Model
+
 __all__ = ["AIAgentChatRequestDto", "AIAgentChatStreamRequestDto", "AIAgentThreadUpdateRequest", "ChatEvent"]
 
 
 @attrs.frozen
-class AIAgentChatRequestDto:
+class AIAgentChatRequestDto(Model):
     """A message to the agent.
 
     `thread_id` continues a chat. With `no_execute` the agent writes SQL but does not run it.
@@ -23,7 +25,7 @@ class AIAgentChatRequestDto:
 
 
 @attrs.frozen
-class AIAgentChatStreamRequestDto:
+class AIAgentChatStreamRequestDto(Model):
     """A message to the agent that is answered in pieces. `stream_modes` are LangGraph's, such as `updates`."""
 
     message: str | None = None
@@ -33,14 +35,14 @@ class AIAgentChatStreamRequestDto:
 
 
 @attrs.frozen
-class AIAgentThreadUpdateRequest:
+class AIAgentThreadUpdateRequest(Model):
     """A chat thread's new name."""
 
     display_name: str | None = None
 
 
 @attrs.frozen
-class ChatEvent:
+class ChatEvent(Model):
     """An event of a chat's stream.
 
     Attributes:

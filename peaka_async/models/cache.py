@@ -9,6 +9,7 @@ from datetime import datetime
 import attrs
 
 from peaka_async.errors import ConfigurationError
+from peaka_async.models._model import Model
 from peaka_async.models._status import Status
 
 __all__ = [
@@ -56,7 +57,7 @@ class CacheRun(enum.Enum):
 
 
 @attrs.frozen
-class Schedule:
+class Schedule(Model):
     """How often a cache is refreshed.
 
     `expression` is an ISO 8601 duration such as `PT15M`, `PT10H` or `P2D`. It is checked before it is sent, because the
@@ -109,7 +110,7 @@ def _check_schedule(_: object, __: attrs.Attribute[Schedule | None], value: Sche
 
 
 @attrs.frozen(kw_only=True)
-class CacheRequest:
+class CacheRequest(Model):
     """A table to cache. Without schedules it is copied once.
 
     Raises:
@@ -124,7 +125,7 @@ class CacheRequest:
 
 
 @attrs.frozen(kw_only=True)
-class CacheSettingsUpdateRequest:
+class CacheSettingsUpdateRequest(Model):
     """The schedules of a cache. Both are replaced: a schedule that is left out is switched off.
 
     Raises:
@@ -136,7 +137,7 @@ class CacheSettingsUpdateRequest:
 
 
 @attrs.frozen
-class Cache:
+class Cache(Model):
     """The settings of a cache."""
 
     id: str | None = None
@@ -150,16 +151,16 @@ class Cache:
 
 
 @attrs.frozen
-class CacheCreateStatus:
+class CacheCreateStatus(Model):
     """The result of one request of a batch: a cache, or the text of an error."""
 
     success: bool | None = None
-    error: str | None = None
+    error: str | dict[str, object] | None = None
     cache: Cache | None = None
 
 
 @attrs.frozen
-class CacheTrigger:
+class CacheTrigger(Model):
     """The answer to a call that starts a run."""
 
     status: str | None = None
@@ -167,36 +168,36 @@ class CacheTrigger:
 
 
 @attrs.frozen
-class CacheExecutionProgress:
+class CacheExecutionProgress(Model):
     """The progress of a run, in rows."""
 
     number_of_cached_records: int | None = None
     number_of_inserted_records: int | None = None
     number_of_updated_records: int | None = None
     number_of_deleted_records: int | None = None
-    last_offset: str | None = None
+    last_offset: str | int | float | None = None
     last_cache_tx_id: str | None = None
 
 
 @attrs.frozen
-class CacheExecutionInfo:
+class CacheExecutionInfo(Model):
     """One run of a cache. `execution_mode` says whether it is incremental or full."""
 
     id: str | None = None
     execution_mode: str | None = None
     status: CacheState | str | None = None
-    error: dict[str, object] | None = None
+    error: dict[str, object] | str | None = None
     progress: CacheExecutionProgress | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
-    finished_at: datetime | None = None
+    created_at: datetime | str | None = None
+    updated_at: datetime | str | None = None
+    finished_at: datetime | str | None = None
 
 
 @attrs.frozen
-class CacheActionRecord:
+class CacheActionRecord(Model):
     """A line of a cache's log."""
 
-    timestamp: datetime | None = None
+    timestamp: datetime | str | None = None
     action: str | None = None
     message: str | None = None
     cache_type: str | None = None
@@ -204,7 +205,7 @@ class CacheActionRecord:
 
 
 @attrs.frozen
-class CacheStatus:
+class CacheStatus(Model):
     """The state of a cache, with the last run of each of its two kinds."""
 
     id: str | None = None

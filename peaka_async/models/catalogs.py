@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+from peaka_async.models._model import Model
+
 __all__ = [
     "Catalog",
     "CatalogRequest",
@@ -23,7 +25,7 @@ __all__ = [
 
 
 @attrs.frozen
-class CatalogRequest:
+class CatalogRequest(Model):
     """A catalog to create on a connection.
 
     `extra_parameters` are needed by some connectors: Google Sheets takes the `sheets` to include.
@@ -35,7 +37,7 @@ class CatalogRequest:
 
 
 @attrs.frozen
-class Catalog:
+class Catalog(Model):
     """A data source of a project.
 
     `name` is the catalog's name in SQL. Semantic catalogs and the built-in catalogs have no connection. The built-in
@@ -50,21 +52,21 @@ class Catalog:
 
 
 @attrs.frozen
-class CatalogShareRequestV2:
+class CatalogShareRequestV2(Model):
     """The project that gets read access to a catalog."""
 
     target_project_id: str | None = None
 
 
 @attrs.frozen
-class SharedCatalogResponse:
+class SharedCatalogResponse(Model):
     """The id that a shared catalog has in the other project."""
 
     shared_catalog_id: str | None = None
 
 
 @attrs.frozen
-class Schema:
+class Schema(Model):
     """A schema of a catalog: a group of tables."""
 
     catalog_id: str | None = None
@@ -73,7 +75,7 @@ class Schema:
 
 
 @attrs.frozen
-class TableCacheResult:
+class TableCacheResult(Model):
     """Whether a table is cached, and how it can be cached.
 
     `supported_cache_types` holds `FULL_REFRESH`, `INCREMENTAL` or both; it is empty if the table cannot be cached.
@@ -86,7 +88,7 @@ class TableCacheResult:
 
 
 @attrs.frozen
-class ColumnStatistics:
+class ColumnStatistics(Model):
     """An estimate for the query planner.
 
     `distinct_fraction` has the meaning of PostgreSQL's `n_distinct`. A negative value is minus the fraction of rows
@@ -98,7 +100,7 @@ class ColumnStatistics:
 
 
 @attrs.frozen
-class TableStatistics:
+class TableStatistics(Model):
     """The estimates for a table's columns."""
 
     catalog_id: str | None = None
@@ -108,7 +110,7 @@ class TableStatistics:
 
 
 @attrs.frozen(kw_only=True)
-class SearchRequest:
+class SearchRequest(Model):
     """A search for names that contain a text, in upper or lower case.
 
     `catalog` is a catalog's name in SQL. `schema` without `catalog` searches the schemas of that name in all catalogs.
@@ -123,7 +125,7 @@ class SearchRequest:
 
 
 @attrs.frozen
-class CatalogSchemaTable:
+class CatalogSchemaTable(Model):
     """A match: a catalog, a schema if `schema` is set, or a table if `table` is set too."""
 
     catalog: str | None = None
@@ -132,7 +134,7 @@ class CatalogSchemaTable:
 
 
 @attrs.frozen
-class Page:
+class Page(Model):
     """The position of a page in all results. `next_offset` is None on the last page."""
 
     limit: int | None = None
@@ -141,14 +143,14 @@ class Page:
 
 
 @attrs.frozen
-class SearchText:
+class SearchText(Model):
     """The text that was searched for."""
 
     text: str | None = None
 
 
 @attrs.frozen
-class Meta:
+class Meta(Model):
     """The search and the page that the results belong to."""
 
     page: Page | None = None
@@ -156,7 +158,7 @@ class Meta:
 
 
 @attrs.frozen
-class SearchResult:
+class SearchResult(Model):
     """One page of matches. A group without matches is None or empty."""
 
     matched_catalogs: list[CatalogSchemaTable] | None = None

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 import attrs
 
 from peaka_async.errors import AuthorizationDenied, ConfigurationError, InvalidRedirect
+from peaka_async.models._model import Model
 
 __all__ = [
     "Connection",
@@ -42,34 +43,34 @@ class FieldType(enum.StrEnum):
 
 
 @attrs.frozen
-class Connection:
+class Connection(Model):
     """A connection of a project.
 
     If the connection still needs an OAuth2 flow, `url` is the consent page; send the customer's browser to it.
     """
 
-    id: str | None = None
+    id: str
     name: str | None = None
     type: str | None = None
     url: str | None = None
 
 
 @attrs.frozen
-class TokenCredential:
+class TokenCredential(Model):
     """A connector's token, such as Stripe's."""
 
     token: str = attrs.field(repr=False)
 
 
 @attrs.frozen
-class PersonalAccessTokenCredential:
+class PersonalAccessTokenCredential(Model):
     """A personal access token, such as Airtable's."""
 
     personal_access_token: str = attrs.field(repr=False)
 
 
 @attrs.frozen(kw_only=True)
-class OAuth2Credential:
+class OAuth2Credential(Model):
     """The partner's own OAuth2 app, with its tokens if the partner already has them.
 
     `redirect_url` is the partner's redirect URL, for the flow that ends in `oauth2_callback`.
@@ -83,7 +84,7 @@ class OAuth2Credential:
 
 
 @attrs.frozen(kw_only=True)
-class DatabaseCredential:
+class DatabaseCredential(Model):
     """The address and login of a database, such as PostgreSQL."""
 
     url: str | None = attrs.field(default=None, repr=False)
@@ -101,7 +102,7 @@ Credential = (
 
 
 @attrs.frozen
-class ConnectionRequest:
+class ConnectionRequest(Model):
     """A connection to create, or the changes to a connection.
 
     `connection_callback` is the URL that Peaka sends the browser to after the consent, for flows in which Peaka itself
@@ -115,7 +116,7 @@ class ConnectionRequest:
 
 
 @attrs.frozen
-class ConnectionConfigurationItem:
+class ConnectionConfigurationItem(Model):
     """A field of a connector's credential."""
 
     field_name: str | None = None
@@ -125,7 +126,7 @@ class ConnectionConfigurationItem:
 
 
 @attrs.frozen
-class ConnectionConfiguration:
+class ConnectionConfiguration(Model):
     """A connector, with the fields of its credential.
 
     `redirect_required` is true if a connection needs an OAuth2 flow.
@@ -149,7 +150,7 @@ def _check_query(_: object, __: attrs.Attribute[str], value: str) -> None:
 
 
 @attrs.frozen(repr=False)
-class Oauth2Callback:
+class Oauth2Callback(Model):
     """The query string of the provider's redirect. It is posted byte for byte.
 
     Make it with `from_redirect`, or pass the raw query without its `?` as `query_parameters`.

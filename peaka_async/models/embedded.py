@@ -6,6 +6,8 @@ import enum
 
 import attrs
 
+from peaka_async.models._model import Model
+
 __all__ = ["EmbeddedSession", "InitSessionRequest", "SessionMode"]
 
 
@@ -17,7 +19,7 @@ class SessionMode(enum.StrEnum):
 
 
 @attrs.frozen(kw_only=True)
-class InitSessionRequest:
+class InitSessionRequest(Model):
     """A session to start.
 
     In the mode CONNECTOR_MODAL_ONLY, `connector_type` preselects a connector, and `auto_create_catalog` makes a catalog
@@ -36,7 +38,7 @@ class InitSessionRequest:
 
 
 @attrs.frozen
-class EmbeddedSession:
+class EmbeddedSession(Model):
     """A session. `session_url` works once, for anyone who opens it, so the repr leaves it out."""
 
     session_url: str | None = attrs.field(default=None, repr=False)

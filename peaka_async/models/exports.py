@@ -7,6 +7,7 @@ from datetime import datetime
 
 import attrs
 
+from peaka_async.models._model import Model
 from peaka_async.models._status import Status
 
 __all__ = [
@@ -47,7 +48,7 @@ class ExportStatus(Status):
 
 
 @attrs.frozen(kw_only=True)
-class ExportCsvOptions:
+class ExportCsvOptions(Model):
     """The format of a CSV file."""
 
     delimiter: str | None = None
@@ -58,7 +59,7 @@ class ExportCsvOptions:
 
 
 @attrs.frozen(kw_only=True)
-class ExportRequest:
+class ExportRequest(Model):
     """An export to start.
 
     `limit` is the number of rows; the service changes it to a number from 1 to 1,000,000. Without `columns` all columns
@@ -74,7 +75,7 @@ class ExportRequest:
 
 
 @attrs.frozen
-class ExportJobCreated:
+class ExportJobCreated(Model):
     """An export that was accepted."""
 
     id: str | None = None
@@ -82,7 +83,7 @@ class ExportJobCreated:
 
 
 @attrs.frozen
-class ExportFile:
+class ExportFile(Model):
     """A file of an export. Until it expires, `url` works for anyone who has it, so the repr leaves it out.
 
     `bytes` is the size of the file.
@@ -94,7 +95,7 @@ class ExportFile:
 
 
 @attrs.frozen
-class ExportJobResponse:
+class ExportJobResponse(Model):
     """An export.
 
     `files` is set if the export has succeeded, for the user who started it, and only by `get`, not by `list`. The links
@@ -109,10 +110,10 @@ class ExportJobResponse:
     bytes: int | None = None
     duration_ms: int | None = None
     files: list[ExportFile] | None = None
-    expires_at: datetime | None = None
+    expires_at: datetime | str | None = None
     downloadable: bool | None = None
     error: str | None = None
-    created_at: datetime | None = None
+    created_at: datetime | str | None = None
     query_id: str | None = None
     catalog_id: str | None = None
     schema_name: str | None = None

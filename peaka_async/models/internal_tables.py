@@ -7,6 +7,7 @@ import enum
 import attrs
 
 from peaka_async.errors import ConfigurationError
+from peaka_async.models._model import Model
 
 __all__ = [
     "ColumnDataType",
@@ -33,7 +34,7 @@ class ColumnDataType(enum.StrEnum):
 
 
 @attrs.frozen
-class Table:
+class Table(Model):
     """A table of a schema.
 
     `supported_cache_types` holds `FULL_REFRESH`, `INCREMENTAL` or both. It is empty if the table cannot be cached, and
@@ -52,7 +53,7 @@ class Table:
 
 
 @attrs.frozen
-class ColumnRequest:
+class ColumnRequest(Model):
     """A column to create, or the changes to a column.
 
     The service stores `default_value`. It has been seen to accept `is_not_null` and `is_unique` without effect. If you
@@ -68,7 +69,7 @@ class ColumnRequest:
 
 
 @attrs.frozen
-class ColumnDetail:
+class ColumnDetail(Model):
     """A column of a table. `data_type` is a Trino type, such as `timestamp(6)`."""
 
     id: str | None = None
@@ -82,7 +83,7 @@ class ColumnDetail:
 
 
 @attrs.frozen
-class CsvMapping:
+class CsvMapping(Model):
     """The column of a CSV file that fills the table's column `name`, given by its own name or by its index from 0."""
 
     name: str
@@ -101,7 +102,7 @@ class CsvMapping:
 
 
 @attrs.frozen
-class CsvImportRequest:
+class CsvImportRequest(Model):
     """A mapping from the columns of a CSV file to the columns of a table.
 
     Columns of the table without a mapping get their defaults. If the file has no header line, all mappings must be by
@@ -132,7 +133,7 @@ class CsvImportRequest:
 
 
 @attrs.frozen
-class ImportJob:
+class ImportJob(Model):
     """An import. `start_time` and `end_time` are in milliseconds since 1970. `result["processed"]` counts the rows."""
 
     id: str | None = None

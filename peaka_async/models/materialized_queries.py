@@ -6,6 +6,7 @@ from datetime import datetime
 
 import attrs
 
+from peaka_async.models._model import Model
 from peaka_async.models._status import Status
 from peaka_async.models.queries import MaterializedQuerySchedule
 
@@ -22,13 +23,13 @@ class MaterializedQueryState(Status):
 
 
 @attrs.frozen
-class MaterializedQueryStatusView:
+class MaterializedQueryStatusView(Model):
     """The last refresh of a materialized query, and the time of the next."""
 
     query_id: str | None = None
     query_name: str | None = None
     schedule_settings: MaterializedQuerySchedule | None = None
-    next_execution_start_time: datetime | None = None
+    next_execution_start_time: datetime | str | None = None
     status: MaterializedQueryState | str | None = None
-    last_execution_start_time: datetime | None = None
-    last_update_time: datetime | None = None
+    last_execution_start_time: datetime | str | None = None
+    last_update_time: datetime | str | None = None

@@ -6,6 +6,7 @@ import enum
 
 import attrs
 
+from peaka_async.models._model import Model
 from peaka_async.models._status import Status
 
 __all__ = [
@@ -72,7 +73,7 @@ class RefreshStatus(Status):
 
 
 @attrs.frozen
-class MetadataColumnLineage:
+class MetadataColumnLineage(Model):
     """The source of a column's values."""
 
     tables: list[str] | None = None
@@ -81,7 +82,7 @@ class MetadataColumnLineage:
 
 
 @attrs.frozen(kw_only=True)
-class MetadataColumn:
+class MetadataColumn(Model):
     """The metadata of a column. A categorical column has few values: `categorical_values` lists them."""
 
     column_name: str | None = None
@@ -98,7 +99,7 @@ class MetadataColumn:
 
 
 @attrs.frozen
-class Relation:
+class Relation(Model):
     """A relation between columns of two tables."""
 
     id: str | None = None
@@ -115,14 +116,14 @@ class Relation:
 
 
 @attrs.frozen
-class Relations:
+class Relations(Model):
     """The relations of a catalog's tables."""
 
     relations: list[Relation] | None = None
 
 
 @attrs.frozen
-class TableMetadata:
+class TableMetadata(Model):
     """The metadata of a table. `use_with_ai` says whether the agent may use it."""
 
     project_id: str | None = None
@@ -142,7 +143,7 @@ class TableMetadata:
 
 
 @attrs.frozen
-class MetadataDocument:
+class MetadataDocument(Model):
     """A table's metadata in the search index. `content` is the text that is searched."""
 
     id: str | None = None
@@ -151,21 +152,21 @@ class MetadataDocument:
 
 
 @attrs.frozen
-class ProjectMetadata:
+class ProjectMetadata(Model):
     """The metadata of a project's tables."""
 
     metadata: list[MetadataDocument] | None = None
 
 
 @attrs.frozen
-class MetadataMatches:
+class MetadataMatches(Model):
     """The tables that match a question, the best first."""
 
     result: list[TableMetadata] | None = None
 
 
 @attrs.frozen
-class GoldenSqlMetadata:
+class GoldenSqlMetadata(Model):
     """A question with the SQL that answers it."""
 
     sql: str | None = None
@@ -174,7 +175,7 @@ class GoldenSqlMetadata:
 
 
 @attrs.frozen
-class GoldenSql:
+class GoldenSql(Model):
     """A golden SQL: an example that the agent learns from."""
 
     id: str | None = None
@@ -183,14 +184,14 @@ class GoldenSql:
 
 
 @attrs.frozen
-class GoldenSqls:
+class GoldenSqls(Model):
     """The golden SQLs of a project."""
 
     result: list[GoldenSql] | None = None
 
 
 @attrs.frozen
-class GoldenSqlMatch:
+class GoldenSqlMatch(Model):
     """A golden SQL that matches a question."""
 
     question: str | None = None
@@ -198,14 +199,14 @@ class GoldenSqlMatch:
 
 
 @attrs.frozen
-class GoldenSqlMatches:
+class GoldenSqlMatches(Model):
     """The golden SQLs that match a question, the best first."""
 
     result: list[GoldenSqlMatch] | None = None
 
 
 @attrs.frozen
-class SampleQuestion:
+class SampleQuestion(Model):
     """A question that the project's data can answer."""
 
     question: str | None = None
@@ -213,7 +214,7 @@ class SampleQuestion:
 
 
 @attrs.frozen
-class SampleQuestions:
+class SampleQuestions(Model):
     """Generated questions. `thread_id` is the chat thread that they were made in."""
 
     questions: list[SampleQuestion] | None = None
@@ -221,7 +222,7 @@ class SampleQuestions:
 
 
 @attrs.frozen
-class Semantics:
+class Semantics(Model):
     """Generated descriptions of a table and its columns. `thread_id` is the chat thread that they were made in."""
 
     metadata: TableMetadata | None = None
@@ -229,7 +230,7 @@ class Semantics:
 
 
 @attrs.frozen
-class MetadataCategoricalColumnRequest:
+class MetadataCategoricalColumnRequest(Model):
     """A column whose values are to be read, at most `limit` of them, once or at intervals."""
 
     limit: int | None = None
@@ -237,7 +238,7 @@ class MetadataCategoricalColumnRequest:
 
 
 @attrs.frozen(kw_only=True)
-class MetadataAddGoldenSqlRequest:
+class MetadataAddGoldenSqlRequest(Model):
     """A question and the SQL that answers it."""
 
     prompt: str | None = None
@@ -245,7 +246,7 @@ class MetadataAddGoldenSqlRequest:
 
 
 @attrs.frozen(kw_only=True)
-class MetadataAddRelationRequest:
+class MetadataAddRelationRequest(Model):
     """A relation to another column."""
 
     target_catalog_id: str | None = None
@@ -256,14 +257,14 @@ class MetadataAddRelationRequest:
 
 
 @attrs.frozen
-class MetadataUpdateRelationRequest:
+class MetadataUpdateRelationRequest(Model):
     """A relation's new type."""
 
     type: RelationType | str | None = None
 
 
 @attrs.frozen(kw_only=True)
-class MetadataRefreshMetadataRequest:
+class MetadataRefreshMetadataRequest(Model):
     """A catalog whose metadata is to be read again.
 
     When the refresh has ended, the service calls `callback_url` with `callback_token`. The repr leaves the token out.
@@ -275,7 +276,7 @@ class MetadataRefreshMetadataRequest:
 
 
 @attrs.frozen(kw_only=True)
-class MetadataRefreshMetadataCallbackRequest:
+class MetadataRefreshMetadataCallbackRequest(Model):
     """The callback that the service calls when a refresh has ended. The repr leaves out `callback_token`."""
 
     callback_url: str | None = attrs.field(default=None, metadata={"json": "callbackURL"})
@@ -283,14 +284,14 @@ class MetadataRefreshMetadataCallbackRequest:
 
 
 @attrs.frozen
-class MetadataRefreshJobStatusResult:
+class MetadataRefreshJobStatusResult(Model):
     """The state of a catalog's refresh."""
 
     status: RefreshStatus | str | None = None
 
 
 @attrs.frozen(kw_only=True)
-class MetadataCreateSemanticsRequest:
+class MetadataCreateSemanticsRequest(Model):
     """Options for a table's description: a chat thread to continue, a prompt, and how many rows to read (`limit`)."""
 
     thread_id: str | None = None
@@ -299,14 +300,14 @@ class MetadataCreateSemanticsRequest:
 
 
 @attrs.frozen
-class MetadataAIUsageUpdateRequest:
+class MetadataAIUsageUpdateRequest(Model):
     """Whether the agent may use a catalog or a schema."""
 
     use_with_ai: bool | None = attrs.field(default=None, metadata={"json": "useWithAI"})
 
 
 @attrs.frozen(kw_only=True)
-class MetadataUpdateRequest:
+class MetadataUpdateRequest(Model):
     """The changes to a table's metadata."""
 
     table_description: str | None = None

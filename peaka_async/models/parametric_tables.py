@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import attrs
 
+from peaka_async.models._model import Model
+
 __all__ = ["ParametricTable", "ParametricTableColumn"]
 
 
 @attrs.frozen
-class ParametricTableColumn:
+class ParametricTableColumn(Model):
     """A parameter, such as `_q_account`, and its value: any JSON value, or a macro such as `@today`."""
 
     key: str | None = None
@@ -16,7 +18,7 @@ class ParametricTableColumn:
 
 
 @attrs.frozen(kw_only=True)
-class ParametricTable:
+class ParametricTable(Model):
     """A table that is made from another table, with values for its parameters."""
 
     from_schema: str | None = None

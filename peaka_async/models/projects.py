@@ -6,11 +6,13 @@ from datetime import datetime
 
 import attrs
 
+from peaka_async.models._model import Model
+
 __all__ = ["Project", "ProjectRequest"]
 
 
 @attrs.frozen
-class ProjectRequest:
+class ProjectRequest(Model):
     """A project to create, or the changes to a project."""
 
     name: str
@@ -18,7 +20,7 @@ class ProjectRequest:
 
 
 @attrs.frozen
-class Project:
+class Project(Model):
     """A project of a workspace.
 
     `owner` is the id of a user.
@@ -29,6 +31,6 @@ class Project:
     description: str | None = None
     domain: str | None = None
     webhook_base_url: str | None = None
-    created_at: datetime | None = None
+    created_at: datetime | str | None = None
     owner: str | None = None
     workspace_id: str | None = None

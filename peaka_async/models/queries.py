@@ -6,6 +6,8 @@ import enum
 
 import attrs
 
+from peaka_async.models._model import Model
+
 __all__ = [
     "ExecutableQuery",
     "MaterializedQuerySchedule",
@@ -52,7 +54,7 @@ class ResultFormat(enum.StrEnum):
 
 
 @attrs.frozen(kw_only=True)
-class MaterializedQuerySchedule:
+class MaterializedQuerySchedule(Model):
     """The schedule of a materialized query's refreshes.
 
     An `interval` needs `repeat_duration`, an ISO 8601 duration such as `PT6H`. A `cron` needs `cron_expression`, with
@@ -66,7 +68,7 @@ class MaterializedQuerySchedule:
 
 
 @attrs.frozen(kw_only=True)
-class QueryRequest:
+class QueryRequest(Model):
     """A query to create, or the changes to a query.
 
     The SQL of a materialized query is `input_query`, or a copy of the SQL of the query with the id
@@ -82,7 +84,7 @@ class QueryRequest:
 
 
 @attrs.frozen
-class Query:
+class Query(Model):
     """A saved query.
 
     `name` is its name in SQL: `"peaka"."query"."<name>"`, or `"peaka"."mtquery"."<name>"` for the stored result of a
@@ -100,14 +102,14 @@ class Query:
 
 
 @attrs.frozen
-class QueryPathUpdateRequest:
+class QueryPathUpdateRequest(Model):
     """A folder path such as `/reports/monthly`."""
 
     path: str | None = None
 
 
 @attrs.frozen(kw_only=True)
-class TableForQuery:
+class TableForQuery(Model):
     """A table to read from, by its names in SQL."""
 
     catalog_id: str | None = None
@@ -117,7 +119,7 @@ class TableForQuery:
 
 
 @attrs.frozen(kw_only=True)
-class QueryExecuteRequest:
+class QueryExecuteRequest(Model):
     """A query that is built from its parts.
 
     Without `columns` it reads all columns. An entry of `order_by` is a column name, optionally followed by ` ASC` or
@@ -135,7 +137,7 @@ class QueryExecuteRequest:
 
 
 @attrs.frozen
-class QueryExecuteRequestId:
+class QueryExecuteRequestId(Model):
     """A saved query, by its id. `timeout` is the time in seconds that the service may spend."""
 
     id: str
@@ -143,7 +145,7 @@ class QueryExecuteRequestId:
 
 
 @attrs.frozen
-class QueryExecuteRequestName:
+class QueryExecuteRequestName(Model):
     """A saved query or a table, by its name in SQL: `peaka.query.samplequery`, `stripe.payment.charges`.
 
     `timeout` is the time in seconds that the service may spend.
@@ -154,7 +156,7 @@ class QueryExecuteRequestName:
 
 
 @attrs.frozen
-class QueryExecuteRequestStatement:
+class QueryExecuteRequestStatement(Model):
     """A read-only statement in Trino's SQL, in which `OFFSET` comes before `LIMIT`.
 
     `bindings` are the values of its parameters. `timeout` is the time in seconds that the service may spend.

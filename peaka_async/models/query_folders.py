@@ -7,6 +7,7 @@ from typing import Annotated
 
 import attrs
 
+from peaka_async.models._model import Model
 from peaka_async.models.queries import Query
 
 __all__ = [
@@ -25,21 +26,21 @@ _Created = Annotated[datetime, "millis"]
 
 
 @attrs.frozen
-class QueryFolderCreateRequest:
+class QueryFolderCreateRequest(Model):
     """A folder to create. If the name is a path, missing folders on it are created too."""
 
     folder_name: str | None = None
 
 
 @attrs.frozen
-class QueryFolderRenameRequest:
+class QueryFolderRenameRequest(Model):
     """A folder's new name."""
 
     name: str
 
 
 @attrs.frozen(kw_only=True)
-class QueryFolderUpdateRequest:
+class QueryFolderUpdateRequest(Model):
     """Queries to move into a folder, and queries to move out of it to the root.
 
     Both lists are always sent: the service refuses a request that lacks one of them.
@@ -50,7 +51,7 @@ class QueryFolderUpdateRequest:
 
 
 @attrs.frozen
-class QueryFolderItem:
+class QueryFolderItem(Model):
     """A folder. `parent_id` is None at the root."""
 
     id: str | None = None
@@ -61,14 +62,14 @@ class QueryFolderItem:
 
 
 @attrs.frozen
-class QueryFolderListResponse:
+class QueryFolderListResponse(Model):
     """The service's answer to a list of folders; `query_folders.list` returns only its items."""
 
     items: list[QueryFolderItem] | None = None
 
 
 @attrs.frozen
-class QueryFolderWithContentsResponse:
+class QueryFolderWithContentsResponse(Model):
     """A folder with the folders and queries directly in it."""
 
     id: str | None = None
@@ -81,7 +82,7 @@ class QueryFolderWithContentsResponse:
 
 
 @attrs.frozen
-class QueryFolderTreeNode:
+class QueryFolderTreeNode(Model):
     """A folder with everything below it. `queries` is None if the call did not include queries."""
 
     id: str | None = None
@@ -92,7 +93,7 @@ class QueryFolderTreeNode:
 
 
 @attrs.frozen
-class QueryFolderTreeResponse:
+class QueryFolderTreeResponse(Model):
     """A tree of folders, by the folders at its root."""
 
     tree: list[QueryFolderTreeNode] | None = None

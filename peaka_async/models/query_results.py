@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, cast, final
 
 import attrs
 
+from peaka_async._codec import BULKY
 from peaka_async.models._cell_values import value_of_cell
+from peaka_async.models._model import Model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +22,7 @@ __all__ = ["QueryResult", "Record", "ResultCell", "ResultColumn"]
 
 
 @attrs.frozen
-class ResultColumn:
+class ResultColumn(Model):
     """The source of a column of a result."""
 
     catalog_name: str | None = None
@@ -30,7 +32,7 @@ class ResultColumn:
 
 
 @attrs.frozen
-class ResultCell:
+class ResultCell(Model):
     """A cell as the service sends it in the format CELL_TYPED.
 
     `value` is text for every `data_type`, or None for SQL's NULL. `order` is the column's position, from 0.
@@ -91,7 +93,7 @@ class Record:
 
 @final
 @attrs.frozen
-class QueryResult:
+class QueryResult(Model):
     """The result of a query.
 
     Iteration gives a `Record` for each row, and does not keep it. In the format CELL_TYPED, the default, values are
@@ -108,7 +110,7 @@ class QueryResult:
 
     columns: list[ResultColumn] | None = None
     data: list[list[ResultCell]] | list[dict[str, object]] | list[list[object]] | None = attrs.field(
-        default=None, repr=False
+        default=None, repr=False, metadata={BULKY: True}
     )
 
     def __iter__(self) -> Iterator[Record]:

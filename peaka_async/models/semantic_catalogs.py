@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import attrs
 
+from peaka_async.models._model import Model
+
 __all__ = ["CatalogShareRequest", "SemanticCatalogRequest", "SemanticTable", "SemanticTableRequest"]
 
 
 @attrs.frozen
-class SemanticCatalogRequest:
+class SemanticCatalogRequest(Model):
     """A semantic catalog to create."""
 
     name: str | None = None
 
 
 @attrs.frozen(kw_only=True)
-class SemanticTableRequest:
+class SemanticTableRequest(Model):
     """A table to create from the saved query with the id `query_id`."""
 
     schema_name: str | None = None
@@ -24,7 +26,7 @@ class SemanticTableRequest:
 
 
 @attrs.frozen
-class SemanticTable:
+class SemanticTable(Model):
     """A table of a semantic catalog."""
 
     catalog_id: str | None = None
@@ -35,7 +37,7 @@ class SemanticTable:
 
 
 @attrs.frozen
-class CatalogShareRequest:
+class CatalogShareRequest(Model):
     """The id of the project that gets read access to a semantic catalog."""
 
     target: str | None = None

@@ -8,6 +8,8 @@ from typing import Self
 
 import attrs
 
+from peaka_async.models._model import Model
+
 __all__ = ["ConnectionStrings"]
 
 _JDBC = re.compile(r"jdbc:peaka:[^\s\"',}]+")
@@ -15,7 +17,7 @@ _SQL_ALCHEMY = re.compile(r"(?<!jdbc:)peaka://\S+")
 
 
 @attrs.frozen
-class ConnectionStrings:
+class ConnectionStrings(Model):
     """Connection strings. They hold the caller's API key, so the repr leaves them out.
 
     Attributes:

@@ -6,11 +6,13 @@ from datetime import datetime
 
 import attrs
 
+from peaka_async.models._model import Model
+
 __all__ = ["Workspace", "WorkspaceRequest"]
 
 
 @attrs.frozen
-class WorkspaceRequest:
+class WorkspaceRequest(Model):
     """A workspace to create, or the changes to a workspace."""
 
     name: str | None = None
@@ -18,7 +20,7 @@ class WorkspaceRequest:
 
 
 @attrs.frozen
-class Workspace:
+class Workspace(Model):
     """A workspace of an organization.
 
     `created_by` is the id of a user. `created_at` is missing in the answers to `create`, `get` and `update`. Projects
@@ -30,5 +32,5 @@ class Workspace:
     created_by: str | None = None
     organization_id: str | None = None
     description: str | None = None
-    created_at: datetime | None = None
+    created_at: datetime | str | None = None
     default_workspace: bool | None = None

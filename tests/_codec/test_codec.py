@@ -16,7 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peaka_async import Connection, ConnectionConfiguration, ConnectionConfigurationItem, ConnectionRequest, FieldType
+from peaka_async import (
+    Connection,
+    ConnectionConfiguration,
+    ConnectionConfigurationItem,
+    ConnectionRequest,
+    FieldType,
+    models,
+)
 from peaka_async import _codec as codec
 from peaka_async._codec import json as codec_json
 
@@ -163,12 +170,56 @@ def test_marked_timestamps_may_be_milliseconds():
         ([{"id": "1"}], [Connection("1")]),
         ({"id": "1"}, [Connection("1")]),
         ({"items": [{"id": "1"}]}, [Connection("1")]),
+        ({"items": []}, []),
+        ({"items": None}, []),
         (None, []),
     ],
 )
 def test_a_list_comes_in_three_forms(value, expected):
     """A list can be an array, a single object, or an object with items."""
     assert decode(value, list[Connection]) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ({"status": 500, "message": "no"}, "$"),
+        ({}, "$"),
+        ({"items": {"id": "1"}}, "$.items"),
+        ({"items": "none"}, "$.items"),
+    ],
+)
+@pytest.mark.parametrize("kind", [Connection, ConnectionConfiguration, dict[str, object]])
+def test_an_object_that_should_be_a_list_never_passes_silently(value, path, kind):
+    """An error, or something else that is no item, is not read as one item without any value."""
+    assert mismatch(value, list[kind])[0] == path
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2024-13-45T00:00:00Z", "", "never"])
+def test_a_timestamp_that_is_none_stays_text(text):
+    """The answer is not lost for a date; what is a timestamp is one."""
+    kind = models.ExportJobResponse
+
+    assert decode({"id": "e", "createdAt": text}, kind) == kind(id="e", created_at=text)
+    assert decode({"createdAt": "2024-01-15T00:00:00Z"}, kind).created_at == datetime(2024, 1, 15, tzinfo=UTC)
+    assert mismatch({"createdAt": 5}, kind)[0] == "$.createdAt"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (models.CacheExecutionInfo, {"error": "disk full"}),
+        (models.CacheExecutionInfo, {"error": {"message": "disk full"}}),
+        (models.CacheExecutionProgress, {"lastOffset": 42}),
+        (models.CacheExecutionProgress, {"lastOffset": 4.5}),
+        (models.CacheExecutionProgress, {"lastOffset": "42"}),
+        (models.CacheCreateStatus, {"success": False, "error": {"code": 7}}),
+        (models.CacheCreateStatus, {"success": False, "error": "no"}),
+    ],
+)
+def test_an_odd_leaf_does_not_lose_the_answer(kind, value):
+    """What the service is known to send in several types is there as it came."""
+    assert decode(value, kind).to_dict() == value
 
 
 @pytest.mark.parametrize(
@@ -283,7 +334,7 @@ items = st.builds(
     text,
 )
 MODELS = {
-    Connection: st.builds(Connection, text, text, text, text),
+    Connection: st.builds(Connection, st.text(st.characters(exclude_categories=["Cs"])), text, text, text),
     ConnectionConfigurationItem: items,
     ConnectionConfiguration: st.builds(
         ConnectionConfiguration,
@@ -326,7 +377,7 @@ def test_hooks_are_built_at_first_use():
         "make = objects.object_factory\n"
         "objects.object_factory = lambda kind, converter: (built.append(kind.__name__), make(kind, converter))[1]\n"
         "before = converter._converter.cache_info().currsize\n"
-        "converter.decode(b'{}', peaka_async.Connection)\n"
+        'converter.decode(b\'{"id":"c"}\', peaka_async.Connection)\n'
         "print(before, built)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603

@@ -163,7 +163,7 @@ def test_importing_loads_the_main_job_only():
     assert done.stdout.splitlines() == [
         (
             "peaka_async.endpoints._base peaka_async.endpoints._groups peaka_async.endpoints._paging "
-            "peaka_async.endpoints._waiting peaka_async.models.connections 0"
+            "peaka_async.endpoints._waiting peaka_async.models._model peaka_async.models.connections 0"
         ),
         "['peaka_async.models.sql']",
     ]

@@ -139,7 +139,7 @@ def fields_with_a_type():
         for field in attrs.fields(MODELS[name]):
             members = [each for each in members_of(hints[field.name]) if each is not type(None)]
             kinds = {typing.get_origin(each) or each for each in members}
-            if object in kinds:
+            if object in kinds or {str, int} <= kinds:
                 continue
             (kind, *_) = [each for each in WRONG if each in kinds] or [dict if attrs.has(members[0]) else str]
             yield name, field.name, WRONG[kind]
