@@ -22,6 +22,7 @@ extensions = [
     "retry_table",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "worker_table",
 ]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3

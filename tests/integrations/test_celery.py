@@ -42,7 +42,7 @@ async def result(tasks, name, *arguments):
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
-async def test_all_tasks_of_a_process_share_one_loop_and_one_client(start_worker, tasks, peaka, pool, project_id):
+async def test_all_tasks_of_a_process_share_one_loop_and_one_client(start_worker, tasks, peaka, project_id, pool):
     """The loop begins with the first task; the client is closed on it when the worker ends."""
     await peaka.connections.create(project_id, ConnectionRequest("crm", "stripe", {"token": "t"}))
     worker = await start_worker(*WORKER, "-P", pool, "-c", "2", ready=READY)
@@ -64,13 +64,13 @@ async def test_all_tasks_of_a_process_share_one_loop_and_one_client(start_worker
     assert "Unclosed" not in worker.log.read_text()
 
 
-async def test_a_soft_time_limit_cancels_the_call_and_says_that_it_was_sent(start_worker, tasks, emulator):
+async def test_a_soft_time_limit_cancels_the_call_and_says_that_it_was_sent(start_worker, tasks, emulator, project_id):
     """The server sees the connection go, and the failure says that the server may have acted."""
     emulator.faults.add("connections.create", Fault.silence())
     worker = await start_worker(*WORKER, "-P", "prefork", "-c", "1", ready=READY)
 
     with pytest.raises(celery.exceptions.SoftTimeLimitExceeded):
-        await result(tasks, "create", emulator.project_id)
+        await result(tasks, "create", project_id)
 
     await told(worker, "connections.create was cancelled after it was sent")
     assert len(emulator.requests) == 1
