@@ -127,6 +127,23 @@ def example_fastapi(session: nox.Session) -> None:
     _serve_example(session, "connect_fastapi")
 
 
+@nox.session(python=THIS_PYTHON)
+def example_celery(session: nox.Session) -> None:
+    """Serve a web service that accepts returns, and run a Celery worker that settles them."""
+    _run_worker_example(session, "worker_celery")
+
+
+@nox.session(python=THIS_PYTHON)
+def example_taskiq(session: nox.Session) -> None:
+    """Do the same with taskiq."""
+    _run_worker_example(session, "worker_taskiq")
+
+
+def _run_worker_example(session: nox.Session, name: str) -> None:
+    session.install(".[emulator,redis,web]", *group("workers"))
+    session.run("python", f"examples/{name}.py", *session.posargs)
+
+
 def _serve_example(session: nox.Session, name: str) -> None:
     session.install(".[emulator,redis,web]", *group("examples"))
     session.run("python", f"examples/{name}.py", *session.posargs)

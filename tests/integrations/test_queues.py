@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ from redis.asyncio import Redis
 
 from peaka_async.emulator import Fault, Moment
 from peaka_async.errors import OutcomeUnknownError
-from peaka_async.oauth2 import ConnectFlow, ConnectRequest, OwnRedirect, RedisStore
+from peaka_async.oauth2 import ConnectRequest, OwnRedirect
 
 QUEUES = Path(__file__).parent / "queues"
 ROUNDS = int(os.environ.get("PEAKA_ROUNDS", "1"))
@@ -58,15 +59,6 @@ ALL = [
     ),
     Queue("SAQ", "saq_queue", ("saq", "saq_queue.settings", "-v"), "Worker starting"),
 ]
-
-
-@pytest.fixture
-async def flow(peaka, environment):
-    """The web service's side: it begins flows and accepts their returns."""
-    redis = Redis.from_url(environment["RESULTS"])
-    async with ConnectFlow(peaka, store=RedisStore(redis, encryption_keys=[environment["ENCRYPTION_KEY"]])) as flow:
-        yield flow
-    await redis.aclose()
 
 
 @pytest.fixture
@@ -117,7 +109,10 @@ async def settled(flow, flow_id):
 
 
 def record(queue, number, moment, outcome):
-    if os.environ.get("PEAKA_RECORD"):
+    if not os.environ.get("PEAKA_RECORD"):
+        return
+    with SEEN.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         seen = json.loads(SEEN.read_text()) if SEEN.exists() else {}
         seen.setdefault(queue.name, {})["results"] = queue.results
         seen[queue.name].setdefault(signal.Signals(number).name, {})[moment] = outcome

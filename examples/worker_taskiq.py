@@ -1,0 +1,128 @@
+"""A web service that accepts returns, and a taskiq worker that settles them: the code is in no queue, and posted once.
+
+`nox -s example_taskiq` runs both, with a redis-server and a local Peaka. In production the two commands of the last
+line run on different machines; what they share is Redis and the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from html import escape
+
+from _local import run
+
+if __name__ == "__main__":
+    run("uvicorn worker_taskiq:app --port {port}", "taskiq worker worker_taskiq:broker --workers 1")
+    sys.exit()
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from redis.asyncio import Redis
+from taskiq import SmartRetryMiddleware
+from taskiq_redis import RedisStreamBroker
+
+from peaka_async import Connection, OutcomeUnknownError, PeakaClient, PeakaError
+from peaka_async.oauth2 import (
+    ConnectFlow,
+    ConnectRequest,
+    OwnRedirect,
+    PendingFlow,
+    RedisStore,
+    TryAgain,
+    protect_access_logs,
+)
+
+REDIS_URL = os.environ["REDIS_URL"]
+RETURN_URL = f"http://localhost:{os.environ['PORT']}/return"
+
+
+async def save(flow: PendingFlow, connection: Connection) -> None:
+    """Here your service would write to its database. It may be told twice: save by the connection's id."""
+    print(f"saved: {connection.id} of tenant {flow.remember['tenant']}", flush=True)
+
+
+redis = Redis.from_url(REDIS_URL)
+store = RedisStore(redis, encryption_keys=[os.environ["ENCRYPTION_KEY"]])
+flow = ConnectFlow(PeakaClient(), store=store, on_connected=save)
+
+
+# ── The worker ──
+
+
+class NotYetError(Exception):
+    """The job has to run again."""
+
+
+broker = RedisStreamBroker(REDIS_URL, idle_timeout=10_000).with_middlewares(
+    SmartRetryMiddleware(default_retry_count=20, default_delay=2)
+)
+
+
+@broker.task(retry_on_error=True)
+async def settle(flow_id: str) -> None:
+    settlement = await flow.settle(flow_id)
+    if isinstance(settlement, TryAgain):
+        raise NotYetError
+    print(f"{type(settlement).__name__}: {flow_id}", flush=True)
+
+
+# ── The web service ──
+
+protect_access_logs()  # uvicorn would log the query of the return, and the code with it
+
+app = FastAPI(on_startup=[broker.startup], on_shutdown=[broker.shutdown, flow.aclose])
+PAGE = (
+    '<!doctype html><html lang="en"><meta name="viewport" content="width=device-width">'
+    "<title>{0}</title><h1>{0}</h1>{1}"
+)
+BUTTON = '<form method="post" action="/connect"><button>Connect</button></form>'
+
+
+def user_of(request: Request) -> str:
+    """Who the user is; your service's own sign-in tells it."""
+    return request.cookies.get("user", "")
+
+
+@app.get("/")
+async def home(request: Request) -> HTMLResponse:
+    answer = HTMLResponse(PAGE.format("Your data", BUTTON))
+    if not user_of(request):
+        answer.set_cookie("user", secrets.token_urlsafe(), httponly=True, samesite="lax")
+    return answer
+
+
+@app.post("/connect")
+async def connect(request: Request) -> RedirectResponse:
+    own_app = OwnRedirect("client-id", "client-secret", RETURN_URL)
+    wanted = ConnectRequest(
+        project_id=os.environ["PEAKA_PROJECT_ID"],
+        connector="hubspot",
+        name="CRM",
+        via=own_app,
+        remember={"tenant": "acme"},
+    )
+    pending = await flow.start(wanted, user_ref=user_of(request))
+    return RedirectResponse(str(pending.consent_url), 303)
+
+
+@app.get("/return")
+async def come_back(request: Request) -> Response:
+    try:
+        pending = await flow.accept(request.scope["query_string"], user_ref=user_of(request))
+    except PeakaError as error:
+        return HTMLResponse(PAGE.format("Not connected", escape(str(error))), 400)
+    await settle.kiq(pending.id)  # the flow's id, and nothing of the code
+    return RedirectResponse(f"/flows/{pending.id}", 303)
+
+
+@app.get("/flows/{flow_id}")
+async def show(flow_id: str, request: Request) -> HTMLResponse:
+    try:
+        connection = await flow.result(flow_id, user_ref=user_of(request))
+    except OutcomeUnknownError:
+        return HTMLResponse(PAGE.format("Connecting", '<meta http-equiv="refresh" content="1">'))
+    except PeakaError as error:
+        return HTMLResponse(PAGE.format("Not connected", escape(str(error))), 400)
+    return HTMLResponse(PAGE.format("Connected", f'{escape(str(connection.name))} <a href="/">Back</a>'))
