@@ -15,6 +15,9 @@ from peaka_async._transport.retry import (
 from peaka_async._transport.settings import (
     Timeouts,
 )
+from peaka_async._transport.throttle import (
+    Limiter,
+)
 from peaka_async._version import (
     __version__,
 )
@@ -96,6 +99,7 @@ __all__ = [
     "FieldType",
     "Info",
     "InvalidRedirect",
+    "Limiter",
     "NotFoundError",
     "OAuth2Credential",
     "OAuth2Error",

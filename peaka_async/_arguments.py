@@ -120,6 +120,18 @@ def check_tls(ssl: object) -> None:
         raise _invalid("ssl must be an ssl.SSLContext")
 
 
+def check_limiter(limiter: object) -> None:
+    """Refuse a value that is not a limiter."""
+    if limiter is not None and not all(callable(getattr(limiter, name, None)) for name in ("acquire", "throttled")):
+        raise _invalid("limiter must have the async methods acquire(request) and throttled(request, seconds)")
+
+
+def check_callable(name: str, value: object) -> None:
+    """Refuse a value that cannot be called."""
+    if value is not None and not callable(value):
+        raise _invalid(f"{name} must be a callable")
+
+
 def checked_method(method: object, path: object) -> str:
     """Return the method in upper case. Refuse a method or path that would turn the request into another one."""
     name = method.upper() if isinstance(method, str) else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, cast
 
@@ -19,6 +19,7 @@ from peaka_async._transport.pool import Pools, PoolSettings
 from peaka_async._transport.retry import RetryPolicy
 from peaka_async._transport.send import Transport
 from peaka_async._transport.settings import Settings, Shared, Timeouts
+from peaka_async._transport.throttle import Limiter
 from peaka_async._transport.tracing import Telemetry
 from peaka_async.endpoints._groups import Groups
 from peaka_async.errors import ConfigurationError
@@ -79,6 +80,10 @@ class PeakaClient(Groups):
             variables PEAKA_BASE_URL, PARTNER_API_BASE_URL and PEAKA_ZONE are read; the first that is set is used.
         timeout: limits in seconds: `Timeouts`, or one number for the whole call and for each attempt.
         retry: which failures are retried, and how.
+        limiter: a rate limit that several processes share; see `Limiter`.
+        throttle_key: returns what a call's rate limit belongs to, such as the tenant. After a 429 only calls with the
+            same value slow down together. Defaults to the key that is sent. Set it if an api_key callable returns a new
+            token for each attempt.
         max_response_bytes: the largest answer that is read into memory.
         max_connections: how many connections may be open at one time, for each event loop.
         ssl: a TLS context, for a private CA or a client certificate.
@@ -106,6 +111,8 @@ class PeakaClient(Groups):
         base_url: str | None = None,
         timeout: float | Timeouts | None = None,
         retry: RetryPolicy | None = None,
+        limiter: Limiter | None = None,
+        throttle_key: Callable[[], Hashable] | None = None,
         max_response_bytes: int = _MAX_RESPONSE_BYTES,
         max_connections: int = 100,
         ssl: ssl_module.SSLContext | None = None,
@@ -124,6 +131,8 @@ class PeakaClient(Groups):
         _arguments.check_flag("trust_env", trust_env)
         _arguments.check_flag("allow_http", allow_http)
         _arguments.check_tls(ssl)
+        _arguments.check_limiter(limiter)
+        _arguments.check_callable("throttle_key", throttle_key)
         address = _arguments.address(zone, base_url, allow_http=allow_http)
         settings = Settings(
             credential=_arguments.credential(api_key),
@@ -153,7 +162,14 @@ class PeakaClient(Groups):
             propagator=propagator,
         )
         self._made_at: str | None = _caller()
-        shared = Shared(origin=address.origin, prefix=address.prefix, pools=pools, telemetry=telemetry)
+        shared = Shared(
+            origin=address.origin,
+            prefix=address.prefix,
+            pools=pools,
+            telemetry=telemetry,
+            limiter=limiter,
+            throttle_key=throttle_key,
+        )
         self._begin(Transport(settings, shared))
 
     def _begin(self, transport: Transport) -> None:

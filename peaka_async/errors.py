@@ -375,7 +375,7 @@ class PeakaTimeoutError(TransportError, TimeoutError):
     Attributes:
         phase: what the call was waiting for: `pool` (a free connection), `connect` (DNS, TCP, TLS),
             `response` (the answer's head), `body` (its body), `credential` (the `api_key` callable),
-            `rate-limit` (the pause after an HTTP 429) or `backoff` (the wait before another attempt).
+            `rate-limit` (its turn after an HTTP 429) or `limiter` (the application's limiter).
         retry_after: seconds that the server asked to wait before the next call; None if it did not.
     """
 

@@ -16,6 +16,7 @@ from peaka_async._transport.pool import Pool
 from peaka_async._transport.redaction import Secrets, confidential, confidential_in_url
 from peaka_async._transport.session import OpenReply
 from peaka_async._transport.settings import Settings
+from peaka_async._transport.throttle import Queue
 from peaka_async._transport.tracing import AttemptSpan, OperationSpan
 from peaka_async._transport.wire import Wire
 from peaka_async.errors import (
@@ -23,6 +24,7 @@ from peaka_async.errors import (
     CancelledCall,
     ConfigurationError,
     PeakaError,
+    RateLimitError,
     TransportError,
     WireProgress,
     note_cancelled,
@@ -73,9 +75,12 @@ class Call:
         "body",
         "deadline",
         "hops",
+        "key",
         "keys",
         "ledger",
+        "limited",
         "pool",
+        "queue",
         "request",
         "response",
         "retry",
@@ -109,6 +114,9 @@ class Call:
         self.attempts = 0
         self.unwritten: tuple[Wire, float] | None = None
         self.hops = 0
+        self.key: str | None = None
+        self.queue: Queue | None = None
+        self.limited: RateLimitError | None = None
         total = self.timeouts.total
         self.deadline = None if total is None else monotonic() + total
 

@@ -176,7 +176,7 @@ class RetryPolicy:
             return Decision(retry=False, reason=f"the server asks to wait {floor:g} s, longer than this call may")
         if limit - floor < _LEAST_SECONDS:
             return Decision(retry=False, reason="the deadline comes before the next attempt")
-        ceiling = self._ceiling(kind, attempt, hinted=bool(floor))
+        ceiling = self._ceiling(kind, attempt) if not floor else self.rate_limit_backoff
         if kind is Failure.NOT_SENT:
             ceiling = min(ceiling, self.unsent_seconds - unsent_for)
         # Half of the time that is left stays for the attempt.
@@ -184,9 +184,9 @@ class RetryPolicy:
         source = "backoff" if hint is None or not floor else hint.source
         return Decision(retry=True, reason=_why(kind, failure), delay=delay, source=source)
 
-    def _ceiling(self, kind: Failure, attempt: int, *, hinted: bool) -> float:
-        """The longest wait, or the largest spread above a wait that the server asked for."""
-        base = self.rate_limit_backoff if hinted or kind is Failure.RATE_LIMITED else self.backoff
+    def _ceiling(self, kind: Failure, attempt: int) -> float:
+        """The longest wait if the server asked for none."""
+        base = self.rate_limit_backoff if kind is Failure.RATE_LIMITED else self.backoff
         cap = min(self.max_backoff, _MAX_UNSENT_BACKOFF) if kind is Failure.NOT_SENT else self.max_backoff
         # 2**attempt overflows a float from 1024 on; the cap is reached long before.
         return min(base * 2.0 ** min(attempt - 1, 60), cap)
@@ -317,9 +317,7 @@ class Recovery:
 
     policy: RetryPolicy
     request: Request[object]
-    budget: RetryBudget | None
-    """What retries are paid from; None for other hosts than the API."""
-
+    budget: RetryBudget
     remaining: Callable[[], float | None]
     clock: Callable[[], float] = monotonic
     decision: Decision = Decision(retry=False, reason="")
@@ -368,10 +366,10 @@ class Recovery:
             remaining=self.remaining(),
             unsent_for=0.0 if self._unsent_since is None else now - self._unsent_since,
         )
-        return self._paid(decision) if decision.retry and kind.counted and self.budget is not None else decision
+        return self._paid(decision) if decision.retry and kind.counted else decision
 
     def _paid(self, decision: Decision) -> Decision:
-        cost = 0 if self.budget is None else self.budget.spend()
+        cost = self.budget.spend()
         if not cost:
             return Decision(retry=False, reason="the retry budget is spent: too many calls are failing")
         self.spent += cost

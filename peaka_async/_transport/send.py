@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import sys
 from collections.abc import Callable
 from http import HTTPStatus
@@ -15,14 +14,14 @@ import aiohttp
 import attrs
 
 from peaka_async._request import Request
+from peaka_async._transport.admission import Admission
 from peaka_async._transport.answer import Answer, error_of, shown_headers, value_of
 from peaka_async._transport.call import Call, OpenAnswer, RawResponse, captured, explain
-from peaka_async._transport.credential import fetched_key
 from peaka_async._transport.headers import merged
 from peaka_async._transport.message import Headers, Message, Reply
 from peaka_async._transport.pool import Pool
 from peaka_async._transport.redirects import REDIRECTS, follow
-from peaka_async._transport.retry import Decision, Recovery
+from peaka_async._transport.retry import Decision, Recovery, RetryBudget
 from peaka_async._transport.settings import Settings, Shared
 from peaka_async._transport.stream import ByteStream
 from peaka_async._transport.tracing import AttemptSpan, error_type
@@ -35,7 +34,6 @@ from peaka_async.errors import (
     PeakaTimeoutError,
     RateLimitError,
     TransportError,
-    WireProgress,
 )
 
 T = TypeVar("T")
@@ -45,7 +43,6 @@ _log = logging.getLogger("peaka_async")
 _USER_AGENT = (
     f"peaka-async/{__version__} Python/{sys.version_info[0]}.{sys.version_info[1]} aiohttp/{aiohttp.__version__}"
 )
-_MAX_GATE_SPREAD = 0.5
 
 # What is meant for the API stays there.
 _ELSEWHERE_HEADERS = Headers({"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"})
@@ -64,6 +61,7 @@ class Transport:
             fields["Authorization"] = f"Bearer {settings.credential}"
         self._headers = Headers(fields)
         self._own_key = isinstance(settings.credential, str)
+        self._admission = Admission(settings, shared)
         self._base = shared.origin + shared.prefix
 
     async def send(self, request: Request[T]) -> T:
@@ -121,15 +119,14 @@ class Transport:
     async def _send_with_retries(self, call: Call) -> Answer:
         """Add: attempts after a failed one, where the policy allows them."""
         failure: PeakaError | None
-        # Other hosts' failures say nothing about the API.
-        budget = None if call.request.elsewhere else self.shared.budget
+        # Failures of other hosts say nothing about the API: each call pays for its own.
+        budget = RetryBudget() if call.request.elsewhere else self.shared.budget
         try:
             answer = await self._send_attempt(call)
         except PeakaError as error:
             failure = error
         else:
-            if budget is not None:
-                budget.refund(1)
+            budget.refund(1)
             return answer
 
         async def attempt() -> Answer:
@@ -143,18 +140,19 @@ class Transport:
         try:
             answer = await recovery.drive(attempt, decided=self._note(call), sleep=asyncio.sleep)
         except PeakaError as error:
+            if call.limited is not None and _is_too_late(error):
+                raise call.limited from None
             error.outcome_unknown = recovery.decision.outcome_unknown
             if not (error.outcome_unknown and isinstance(error, TransportError)):
                 raise
             cause = error
         else:
-            if budget is not None:
-                budget.refund(max(1, recovery.spent))
+            budget.refund(max(1, recovery.spent))
             return answer
         raise _outcome_unknown(cause) from cause
 
     def _note(self, call: Call) -> Callable[[PeakaError, Decision], None]:
-        """What hears of each decision: the gate, the ledger, the metrics, the span and the log."""
+        """What hears of each decision: the ledger, the metrics, the span and the log."""
 
         def decided(failure: PeakaError, decision: Decision) -> None:
             _log.debug(
@@ -164,9 +162,8 @@ class Transport:
                 len(call.ledger),
                 decision.reason,
             )
-            if isinstance(failure, RateLimitError):
-                pause = decision.delay or failure.retry_after or 0.0
-                self.shared.gate.close(monotonic(), min(pause, call.retry.max_retry_after))
+            if not _is_too_late(failure):
+                call.limited = failure if isinstance(failure, RateLimitError) else None
             if decision.retry:
                 *earlier, last = call.ledger
                 last = attrs.evolve(last, delay=decision.delay, delay_source=decision.source)
@@ -178,46 +175,35 @@ class Transport:
         return decided
 
     async def _send_attempt(self, call: Call) -> Answer:
-        """Add: the pause that a 429 asked for, and the attempt's span, metric and ledger line."""
-        started = monotonic()
-        pause = self.shared.gate.wait(started)
-        if pause:
-            await self._wait_at_gate(call, pause)
-            started = monotonic()
+        """Add: the wait for throttle and limiter, and the attempt's span, metric and ledger line."""
+        if not call.request.elsewhere:
+            await self._admission.wait(call)
         telemetry = self.shared.telemetry
+        started = monotonic()
         span = telemetry.start_attempt(call.request, call.span, call.target, call.attempts)
         wire = Wire(call.timeouts.attempt)
         error: BaseException | None = None
         try:
             answer = await self._send_once(call, wire, span)
             self._check(call, answer)
+        except RateLimitError as failure:
+            error = failure
+            await self._admission.tell_limiter(call, failure)
+            raise
         except BaseException as failure:
             error = failure
             raise
         finally:
-            seconds = monotonic() - started
-            call.record(wire, seconds, error)
+            now = monotonic()
+            call.record(wire, now - started, error)
             if call.response is None:
-                telemetry.ended_attempt(call.request, span, seconds, wire, error)
+                telemetry.ended_attempt(call.request, span, now - started, wire, error)
             elif span is not None:
                 span.leave()
+            self._admission.learn(call, wire, error, now)
         if answer.status in REDIRECTS:
             return await self._send_attempt(call)
         return answer
-
-    async def _wait_at_gate(self, call: Call, pause: float) -> None:
-        # Those who waited do not all start in the same instant.
-        pause += random.uniform(0.0, min(pause, _MAX_GATE_SPREAD))  # noqa: S311 - it protects nothing
-        remaining = call.remaining()
-        if remaining is not None and pause >= remaining:
-            msg = (
-                f"the server asked all callers to pause (429), for {pause:.1f} s more, longer than this call may take. "
-                "This attempt was not sent; call again later."
-            )
-            raise PeakaTimeoutError(msg, phase="rate-limit", retry_after=pause, progress=WireProgress.NOT_SENT)
-        if call.span is not None:
-            call.span.paused(pause)
-        await asyncio.sleep(pause)
 
     def _check(self, call: Call, answer: Answer) -> None:
         """Raise the error that a complete answer is; a success passes, and a redirect that may be followed."""
@@ -231,7 +217,7 @@ class Transport:
         """Add: one HTTP request within its time. Every foreign error is translated here."""
         more = None
         if call.span is not None or not self._own_key or call.request.headers:
-            more = await self._more_headers(call, span)
+            more = self._more_headers(call, span)
         loop = asyncio.get_running_loop()
         pool = self.shared.pools.get(loop) or await self.shared.pools.begin(loop)
         call.enter(pool)
@@ -283,7 +269,7 @@ class Transport:
             return Answer(reply.status, reply.headers, b"")
         return _answer(await reply.read(self.settings.max_response_bytes), message)
 
-    async def _more_headers(self, call: Call, span: AttemptSpan | None) -> dict[str, str]:
+    def _more_headers(self, call: Call, span: AttemptSpan | None) -> dict[str, str]:
         """The headers that are this attempt's own."""
         headers = dict(call.request.headers)
         if call.request.elsewhere:
@@ -291,11 +277,8 @@ class Transport:
         traced = span or call.span
         if traced is not None:
             self.shared.telemetry.inject(headers, traced.context)
-        credential = self.settings.credential
-        if not isinstance(credential, str):
-            key = await fetched_key(credential, call.remaining())
-            call.keys.append(key)
-            headers["Authorization"] = f"Bearer {key}"
+        if call.key is not None:
+            headers["Authorization"] = f"Bearer {call.key}"
         return headers
 
 
@@ -308,6 +291,10 @@ def _answer(reply: Reply, message: Message) -> Answer:
         )
         raise DecodeError(msg, status=reply.status)
     return Answer(reply.status, reply.headers, reply.body)
+
+
+def _is_too_late(error: PeakaError) -> bool:
+    return isinstance(error, PeakaTimeoutError) and error.phase in {"rate-limit", "limiter"}
 
 
 def _outcome_unknown(cause: TransportError) -> OutcomeUnknownError:

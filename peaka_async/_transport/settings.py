@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import final
 
 import attrs
@@ -10,7 +10,7 @@ import attrs
 from peaka_async._transport.credential import KeySource
 from peaka_async._transport.pool import Pools
 from peaka_async._transport.retry import RetryBudget, RetryPolicy
-from peaka_async._transport.throttle import RateGate
+from peaka_async._transport.throttle import Limiter, Queues
 from peaka_async._transport.tracing import Telemetry
 from peaka_async.errors import ConfigurationError
 
@@ -91,4 +91,6 @@ class Shared:
     pools: Pools
     telemetry: Telemetry
     budget: RetryBudget = attrs.field(factory=RetryBudget)
-    gate: RateGate = attrs.field(factory=RateGate)
+    queues: Queues = attrs.field(factory=Queues)
+    limiter: Limiter | None = None
+    throttle_key: Callable[[], Hashable] | None = None

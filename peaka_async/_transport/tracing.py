@@ -44,6 +44,9 @@ _SWITCH = "OTEL_PYTHON_INSTRUMENTATION_PEAKA_ENABLED"
 # The convention's advice for http.client.request.duration.
 _DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 
+# Passing an open door is no wait.
+_LEAST_WAIT = 0.001
+
 # Query keys whose values say how the API is used and nothing about whose data it is.
 _SHOWN_QUERY_KEYS = frozenset(
     {"format", "limit", "offset", "excludeLogs", "includeQueries", "force", "checkSchemaExists", "topK", "status"}
@@ -117,6 +120,12 @@ class Telemetry:
         self._retries = meter.create_counter(
             "peaka.client.retries", unit="{retry}", description="Attempts made after a failed one."
         )
+        self._waits = meter.create_histogram(
+            "peaka.client.wait.duration",
+            unit="s",
+            description="Duration of waits for the throttle and the limiter.",
+            explicit_bucket_boundaries_advisory=_DURATION_BUCKETS,
+        )
         self._budget = meter.create_gauge(
             "peaka.client.retry_budget", unit="{token}", description="What is left of the retry budget."
         )
@@ -180,6 +189,14 @@ class Telemetry:
         self._budget.set(tokens, self._server)
         if span is not None and span.recording:
             span.waiting(failed, decision)
+
+    def waited(self, request: Request[T], span: OperationSpan | None, what: str, seconds: float) -> None:
+        """Record a wait for the throttle or the limiter, if it was one."""
+        if seconds < _LEAST_WAIT:
+            return
+        self._waits.record(seconds, {**self._server, "peaka.operation": request.operation, "peaka.wait.for": what})
+        if span is not None:
+            span.waited(what, seconds)
 
     def _attributes(self, request: Request[T], kind: str, outcome: Outcome) -> Attributes:
         if request.elsewhere:
@@ -246,10 +263,10 @@ class OperationSpan:
             },
         )
 
-    def paused(self, seconds: float) -> None:
-        """Note a pause that another call's 429 asked for."""
+    def waited(self, what: str, seconds: float) -> None:
+        """Note a wait for the throttle or the limiter."""
         if self.recording:
-            self._span.add_event("peaka.rate_limit_pause", {"peaka.retry.delay": seconds})
+            self._span.add_event("peaka.wait", {"peaka.wait.for": what, "peaka.wait.duration": seconds})
 
     def end(self, error: BaseException | None) -> None:
         if self.recording:

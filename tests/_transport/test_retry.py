@@ -28,7 +28,6 @@ from peaka_async import (
     errors,
 )
 from peaka_async._transport.retry import Hint, Recovery, RetryBudget, retry_hint
-from peaka_async._transport.throttle import RateGate
 
 CASES = json.loads((Path(__file__).parents[1] / "retry_cases.json").read_text())
 
@@ -244,12 +243,3 @@ def test_the_budget_is_spent_and_refunded():
     budget.refund(100)
 
     assert (spent, left, budget.tokens) == ([14, 14, 0], 2, 30)
-
-
-def test_the_gate_takes_the_longest_pause():
-    """A shorter pause does not open the gate before a longer one has passed."""
-    gate = RateGate()
-    gate.close(100.0, 5.0)
-    gate.close(101.0, 1.0)
-
-    assert (gate.wait(102.0), gate.wait(106.0)) == (3.0, 0.0)
