@@ -628,8 +628,8 @@ class ConnectFlow:
             claimed_at = None if found is None else found.claimed_at
             if claimed_at is not None and now() - claimed_at < timedelta(seconds=_SETTLE_SECONDS):
                 return TryAgain(_TRY_AGAIN_SECONDS, error)
-        passing = isinstance(error, TransportError | APIError | DecodeError | NotSavedError)
-        if passing and not is_final(error, by_peaka=False):
+        passing = isinstance(error, TransportError | APIError | DecodeError) and not is_final(error, by_peaka=False)
+        if passing or isinstance(error, NotSavedError):
             return TryAgain(_TRY_AGAIN_SECONDS, error)
         return GiveUp(error)
 

@@ -81,6 +81,17 @@ def consent(emulator):
 
 
 @pytest.fixture
+def through_peaka():
+    """Where Peaka's own callback sends the browser, as a raw query."""
+
+    async def through_peaka(url):
+        async with aiohttp.ClientSession() as browser, browser.get(url, allow_redirects=False) as answer:
+            return urlsplit(answer.headers["Location"]).query
+
+    return through_peaka
+
+
+@pytest.fixture
 def move_time(monkeypatch):
     """Lets the flow's clock go on."""
     ahead = timedelta(0)
