@@ -67,7 +67,10 @@ async def _after(head: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[byt
 
 
 async def csv_content(file: CsvFile, request: CsvImportRequest, *, operation: str) -> Content:
-    """Make the multipart body of an import.
+    """Make the multipart body of an import, in the form that the live service is known to accept.
+
+    That is the file first, then `request` as a field without a Content-Type, with a Content-Length for the whole. An
+    async iterable has no known length, so it is sent chunked.
 
     To check the mapping, the file is read up to the end of its header line. The rest is read while it is sent.
 
@@ -75,6 +78,7 @@ async def csv_content(file: CsvFile, request: CsvImportRequest, *, operation: st
         ConfigurationError: the file cannot be read, is empty, or lacks a mapped column. The service would import NULLs
             for it and report success.
     """
+    size = await asyncio.to_thread(_size_of, file)
     source: Callable[[], AsyncIterator[bytes]]
     again = _again(file)
     if again is not None:
@@ -101,8 +105,27 @@ async def csv_content(file: CsvFile, request: CsvImportRequest, *, operation: st
     return Content(
         media_type=f"multipart/form-data; boundary={boundary}",
         chunks=body,
+        size=None if size is None else len(before) + size + len(after),
         repeatable=again is not None,
     )
+
+
+def _size_of(file: CsvFile) -> int | None:
+    """The bytes from the file's current position to its end; None if only reading can tell."""
+    if isinstance(file, bytes):
+        return len(file)
+    try:
+        if isinstance(file, str | os.PathLike):
+            return Path(file).stat().st_size
+        if isinstance(file, AsyncIterable) or not file.seekable():
+            return None
+        start = file.tell()
+        end = file.seek(0, os.SEEK_END)
+        file.seek(start)
+    except (OSError, AttributeError):
+        # What cannot be read is reported when it is read.
+        return None
+    return end - start
 
 
 async def _head(pieces: AsyncIterator[bytes]) -> tuple[bytes, str | None]:
@@ -132,14 +155,12 @@ def _configuration(request: CsvImportRequest) -> bytes:
 def _frame(boundary: str, request: bytes) -> tuple[bytes, bytes]:
     """The parts of the multipart body before and after the file's bytes."""
     before = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="request"\r\nContent-Type: application/json\r\n\r\n'
-    ).encode()
-    between = (
-        f"\r\n--{boundary}\r\n"
+        f"--{boundary}\r\n"
         'Content-Disposition: form-data; name="file"; filename="import.csv"\r\n'
         "Content-Type: text/csv\r\n\r\n"
-    ).encode()
-    return before + request + between, f"\r\n--{boundary}--\r\n".encode()
+    )
+    between = f'\r\n--{boundary}\r\nContent-Disposition: form-data; name="request"\r\n\r\n'
+    return before.encode(), between.encode() + request + f"\r\n--{boundary}--\r\n".encode()
 
 
 def _mismatch(head: bytes, request: CsvImportRequest) -> str | None:

@@ -25,7 +25,7 @@ class Importer:
     """A server that parses imports."""
 
     def __init__(self):
-        self.parts, self.requests, self.statuses, self.base_url = [], 0, [], ""
+        self.parts, self.lengths, self.requests, self.statuses, self.base_url = [], [], 0, [], ""
 
     async def take(self, request):
         self.requests += 1
@@ -36,8 +36,9 @@ class Importer:
             return web.Response()
         parts = {}
         async for part in await request.multipart():
-            parts[part.name] = (part.headers["Content-Type"], part.filename, bytes(await part.read()))
+            parts[part.name] = (part.headers.get("Content-Type"), part.filename, bytes(await part.read()))
         self.parts.append(parts)
+        self.lengths.append(request.headers.get("Content-Length"))
         return web.json_response({"id": "1", "status": "COMPLETED"} if status == 200 else {}, status=status)
 
 
@@ -95,6 +96,28 @@ async def test_every_kind_of_file(server, peaka, file):
         "mappings": [{"name": "id", "csvColumnName": "id"}, {"name": "name", "csvColumnName": "name"}],
         "containsHeader": True,
     }
+
+
+async def test_the_form_is_the_one_that_was_seen_live(server, peaka, file):
+    """The file comes first, then `request` without a Content-Type; all but an iterable have a Content-Length."""
+    await peaka.internal_tables.import_csv("p", "t", file, BY_NAME)
+
+    (parts,), (length,) = server.parts, server.lengths
+    assert list(parts) == ["file", "request"]
+    assert parts["request"][:2] == (None, None)
+    assert (length is None) is hasattr(file, "__aiter__")
+
+
+async def test_an_open_file_is_sent_from_where_it_stands(server, peaka, tmp_path):
+    """Its length counts from there too."""
+    path = tmp_path / "people.csv"
+    path.write_bytes(b"skipped\n" + TABLE)
+    with path.open("rb") as opened:
+        opened.readline()
+        await peaka.internal_tables.import_csv("p", "t", opened, BY_NAME)
+
+    assert server.parts[0]["file"][2] == TABLE
+    assert server.lengths[0] is not None
 
 
 async def test_columns_by_index(server, peaka):
