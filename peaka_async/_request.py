@@ -63,11 +63,12 @@ class Request(Generic[T_co]):
     """One call of one operation.
 
     `path` and `query` have keys in snake_case, which are sent in the API's camelCase. Query values of None are left
-    out. `body` is an attrs object, a list of them or a mapping, which is sent as JSON, or a `Content`; None sends no
-    body. `server_timeout` is the time in seconds that the server is asked to spend; the call's own limits are raised
-    above it. `partner_only` operations do not accept Project keys. `headers` are sent in addition to the client's.
-    `url` is an absolute URL on another host, instead of a path of the API; the key and the trace context are not sent
-    to it.
+    out. `body` is an attrs object, a list of them or a mapping, which is sent as JSON, or a `Content`; None sends
+    no body. `server_timeout` is the time in seconds that the server is asked to spend; the call's own limits are
+    raised above it. `partner_only` operations do not accept Project keys. `headers` are sent in addition to the
+    client's. `empty` is the value of a good answer without a body; with None such an answer is an error, unless the
+    operation returns nothing. `url` is an absolute URL on another host, instead of a path of the API; the key and
+    the trace context are not sent to it.
     """
 
     operation: str
@@ -81,6 +82,7 @@ class Request(Generic[T_co]):
     headers: Mapping[str, str] = attrs.field(kw_only=True, default=_NOTHING, repr=False)
     server_timeout: float | None = attrs.field(kw_only=True, default=None)
     partner_only: bool = attrs.field(kw_only=True, default=False)
+    empty: T_co | None = attrs.field(kw_only=True, default=None)
     url: str | None = attrs.field(kw_only=True, default=None, repr=False)
 
     @property

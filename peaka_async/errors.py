@@ -47,6 +47,7 @@ __all__ = [
     "AuthorizationDenied",
     "BadRequestError",
     "CancelledCall",
+    "CappedReadWarning",
     "ConfigurationError",
     "ConflictError",
     "ConnectError",
@@ -687,6 +688,10 @@ class CancelledCall:
     def request_id(self) -> str | None:
         """The id from the last answer that had one, to give to Peaka's support; None if missing."""
         return _last_request_id(self.attempts)
+
+
+class CappedReadWarning(UserWarning):
+    """A result has exactly 100 rows, where reads of uncached API tables silently stop. It may be cut off."""
 
 
 _CANCELLED_CALL = "_peaka_async_call"

@@ -82,8 +82,8 @@ def value_of(request: Request[T], answer: Answer, secrets: Callable[[], Secrets]
     returns = request.returns
     if returns is bytes:
         return cast("T", answer.body)
-    if returns is object and not answer.body.strip():
-        return cast("T", None)
+    if not answer.body.strip() and (request.empty is not None or returns is object):
+        return cast("T", request.empty)
     from_text = getattr(returns, "from_text", None)
     if from_text is not None:
         return cast("T", from_text(_text(answer)))

@@ -21,6 +21,7 @@ from peaka_async.models.cache import (
     CacheState,
     CacheStatus,
     CacheTrigger,
+    Schedule,
 )
 
 
@@ -204,6 +205,7 @@ class Caches(Group):
                 "/data/projects/{project_id}/cache/{cache_id}/fullRefreshUpdate",
                 path={"project_id": project_id, "cache_id": cache_id},
                 returns=CacheTrigger,
+                empty=CacheTrigger(),
                 safety=Safety.ONCE,
             )
         )
@@ -223,6 +225,7 @@ class Caches(Group):
                 "/data/projects/{project_id}/cache/{cache_id}/incrementalUpdate",
                 path={"project_id": project_id, "cache_id": cache_id},
                 returns=CacheTrigger,
+                empty=CacheTrigger(),
                 safety=Safety.ONCE,
             )
         )
@@ -269,7 +272,7 @@ class Caches(Group):
         [API page](https://docs.peaka.com/api-reference/cache/get-all-cache-statuses-of-a-schema)
 
         Raises:
-            ServerError: always, so far (HTTP 500). Use `list_statuses_by_catalog` and select the schema's caches.
+            ServerError: always, so far (HTTP 500). Use `list_statuses_in_schema`.
         """
         return await self._send(
             Request(
@@ -281,6 +284,34 @@ class Caches(Group):
                 safety=Safety.SAFE,
             )
         )
+
+    async def list_statuses_in_schema(self, project_id: str, catalog_id: str, schema_name: str) -> list[CacheStatus]:
+        """List the states of a schema's caches, selected from those of its catalog."""
+        found = await self.list_statuses_by_catalog(project_id, catalog_id)
+        return [status for status in found if status.schema_name == schema_name]
+
+    async def change_schedules(
+        self,
+        project_id: str,
+        cache_id: str,
+        *,
+        incremental: Schedule | None = None,
+        full_refresh: Schedule | None = None,
+    ) -> Cache:
+        """Change one or both schedules of a cache. The one that is left out stays as it is.
+
+        `update_settings` replaces both, so the settings are read first. A change that is made elsewhere at the same
+        time can be lost.
+
+        Raises:
+            NotFoundError: there is no such cache.
+        """
+        now = await self.get_settings(project_id, cache_id)
+        settings = CacheSettingsUpdateRequest(
+            incremental_cache_schedule=incremental or now.incremental_cache_schedule,
+            full_refresh_cache_schedule=full_refresh or now.full_refresh_cache_schedule,
+        )
+        return await self.update_settings(project_id, cache_id, settings)
 
     def list_executions_pages(
         self, project_id: str, cache_id: str, *, page_size: int = 50, resume_token: str | None = None
@@ -294,6 +325,47 @@ class Caches(Group):
             return ResultPage(tuple(found), more)
 
         return Pages(fetch, resume_token=resume_token)
+
+    async def run_create(
+        self,
+        project_id: str,
+        cache: CacheRequest,
+        *,
+        waiting: Waiting = DEFAULT_WAITING,
+        on_progress: Callable[[CacheStatus], object] | None = None,
+    ) -> CacheStatus:
+        """Cache a table and wait for the first sync to end. From then on reads give all rows.
+
+        Raises:
+            WorkFailedError: the sync failed or was cancelled, with the service's reason.
+            WaitTimeoutError: the sync has not ended in time; it goes on.
+            WaitStalledError: the sync shows no progress.
+        """
+        made = await self.create(project_id, cache)
+        return await self.wait_for_sync(project_id, str(made.id), waiting=waiting, on_progress=on_progress)
+
+    async def wait_for_sync(
+        self,
+        project_id: str,
+        cache_id: str,
+        *,
+        waiting: Waiting = DEFAULT_WAITING,
+        on_progress: Callable[[CacheStatus], object] | None = None,
+    ) -> CacheStatus:
+        """Wait for the newest run of a cache to end, incremental or full. A first sync can be of either kind.
+
+        Raises:
+            WorkFailedError: the run failed or was cancelled, with the service's reason.
+            WaitTimeoutError: the run has not ended in time; it goes on.
+            WaitStalledError: the run shows no progress.
+        """
+        return await wait(
+            functools.partial(self._read, project_id, cache_id),
+            read_newest_run,
+            operation="cache.wait_for_sync",
+            waiting=waiting,
+            on_progress=on_progress,
+        )
 
     async def run_full_refresh(
         self,
@@ -386,12 +458,25 @@ def read_run(status: CacheStatus, *, run: CacheRun, after: str | None) -> Polled
     found = _slot(status, run)
     if found is None or (after is not None and found.id == after):
         return Polled(state="NOT BEGUN")
-    state = state_name(found.status)
-    progress = (found.id, state, found.updated_at, found.progress)
-    if found.status == CacheState.COMPLETED:
+    return _polled(found)
+
+
+def read_newest_run(status: CacheStatus) -> Polled:
+    """Read the newest run of both kinds from a status; if it shows none, the state of the cache itself."""
+    runs = [found for run in CacheRun if (found := _slot(status, run)) is not None]
+    if status.status == CacheState.DELETED or not runs:
+        return _polled(CacheExecutionInfo(status=status.status))
+    # As texts, because a timestamp that cannot be read stays a text.
+    return _polled(max(runs, key=lambda found: str(found.created_at or "")))
+
+
+def _polled(run: CacheExecutionInfo) -> Polled:
+    state = state_name(run.status)
+    progress = (run.id, state, run.updated_at, run.progress)
+    if run.status == CacheState.COMPLETED:
         return Polled(state=state, ended=True, progress=progress)
-    if found.status in {CacheState.FAILED, CacheState.CANCELLED, CacheState.DELETED}:
-        return Polled(state=state, failure=_reason(found.error) or f"the run is {state}", progress=progress)
+    if run.status in {CacheState.FAILED, CacheState.CANCELLED, CacheState.DELETED}:
+        return Polled(state=state, failure=_reason(run.error) or f"the run is {state}", progress=progress)
     return Polled(state=state, progress=progress)
 
 

@@ -177,6 +177,17 @@ class Catalogs(Group):
             )
         )
 
+    async def read_is_capped(self, project_id: str, catalog_id: str, schema_name: str, table_name: str) -> bool | None:
+        """Find out whether reads of a table silently stop at 100 rows; None if the service does not say.
+
+        That holds for the tables of API connectors, such as Stripe's, while they are not cached. It affects queries,
+        joins, exports and materialized queries alike. `cache.run_create` lifts it.
+        """
+        found = await self.is_cached(project_id, catalog_id, schema_name, table_name)
+        if found.is_cacheable is None or found.is_cached is None:
+            return None
+        return found.is_cacheable and not found.is_cached
+
     async def get_table_statistics(
         self, project_id: str, catalog_id: str, schema_name: str, table_name: str
     ) -> TableStatistics:

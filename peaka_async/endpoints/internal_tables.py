@@ -7,7 +7,15 @@ from types import NoneType
 from peaka_async._request import Request, Safety
 from peaka_async.endpoints._base import Group, List
 from peaka_async.endpoints._csv_body import CsvFile, csv_content
-from peaka_async.models.internal_tables import ColumnDetail, ColumnRequest, CsvImportRequest, ImportJob, Table
+from peaka_async.errors import ConfigurationError
+from peaka_async.models.internal_tables import (
+    ColumnDataType,
+    ColumnDetail,
+    ColumnRequest,
+    CsvImportRequest,
+    ImportJob,
+    Table,
+)
 
 
 class InternalTables(Group):
@@ -249,6 +257,52 @@ class InternalTables(Group):
             )
         )
 
+    async def change_column(
+        self,
+        project_id: str,
+        table_name: str,
+        column_name: str,
+        *,
+        name: str | None = None,
+        data_type: ColumnDataType | None = None,
+        display_name: str | None = None,
+        default_value: str | None = None,
+    ) -> List[ColumnDetail]:
+        """Change some properties of a column of a Peaka Table. What is left out stays as it is.
+
+        `update_column` needs the whole column, so the columns are read first. A change that is made elsewhere at the
+        same time can be lost.
+
+        Raises:
+            ConfigurationError: the table has no such column. Nothing was changed.
+        """
+        now = await self.list_columns(project_id, table_name)
+        changes = ColumnRequest(name, data_type, display_name, default_value)
+        return await self.update_column(project_id, table_name, column_name, _changed(now, column_name, changes))
+
+    async def change_bi_column(
+        self,
+        project_id: str,
+        table_name: str,
+        column_name: str,
+        *,
+        name: str | None = None,
+        data_type: ColumnDataType | None = None,
+        display_name: str | None = None,
+        default_value: str | None = None,
+    ) -> List[ColumnDetail]:
+        """Change some properties of a column of a BI Table. What is left out stays as it is.
+
+        `update_bi_column` needs the whole column, so the columns are read first. A change that is made elsewhere at the
+        same time can be lost.
+
+        Raises:
+            ConfigurationError: the table has no such column. Nothing was changed.
+        """
+        now = await self.list_bi_columns(project_id, table_name)
+        changes = ColumnRequest(name, data_type, display_name, default_value)
+        return await self.update_bi_column(project_id, table_name, column_name, _changed(now, column_name, changes))
+
     async def import_csv(self, project_id: str, table_name: str, file: CsvFile, request: CsvImportRequest) -> ImportJob:
         """Append the rows of a CSV file to a Peaka Table.
 
@@ -297,3 +351,22 @@ class InternalTables(Group):
                 safety=Safety.SAFE,
             )
         )
+
+
+def _changed(columns: list[ColumnDetail], column_name: str, changes: ColumnRequest) -> ColumnRequest:
+    """The whole of a column as it is to be: the changes, and for the rest what it is now."""
+    found = next((column for column in columns if column.name == column_name), None)
+    if found is None:
+        names = ", ".join(str(column.name) for column in columns)
+        msg = f"the table has no column {column_name}; it has {names}. Nothing was changed."
+        raise ConfigurationError(msg)
+    # Columns are shown with Trino's types, decimal(38,10), and changed with their names alone, DECIMAL.
+    data_type = (found.data_type or "").partition("(")[0].strip().upper() or None
+    return ColumnRequest(
+        name=changes.name or found.name,
+        data_type=changes.data_type or data_type,
+        display_name=changes.display_name or found.display_name,
+        default_value=changes.default_value if changes.default_value is not None else found.default_value,
+        is_not_null=found.is_not_null,
+        is_unique=found.is_unique,
+    )

@@ -6,6 +6,7 @@ from types import NoneType
 
 from peaka_async._request import Request, Safety
 from peaka_async.endpoints._base import Group, List
+from peaka_async.endpoints._capped import warn_if_capped
 from peaka_async.models.queries import ExecutableQuery, Query, QueryPathUpdateRequest, QueryRequest, ResultFormat
 from peaka_async.models.query_results import QueryResult
 
@@ -54,7 +55,10 @@ class Queries(Group):
     async def execute(
         self, project_id: str, query: ExecutableQuery, *, result_format: ResultFormat = ResultFormat.CELL_TYPED
     ) -> QueryResult:
-        """Execute a query and get all its rows.
+        """Execute a query and get its rows.
+
+        Reads of an API connector's table stop at 100 rows while the table is not cached. A `CappedReadWarning` is
+        issued for a result of exactly 100 rows whose SQL names such tables in full and sets no limit.
 
         The query is built from its parts, is a saved query by id or by name, or is an SQL statement. If it has a
         `timeout`, the call's own limits are raised above it.
@@ -71,7 +75,7 @@ class Queries(Group):
             NotFoundError: there is no such query.
             DecodeError: the service cut the result off because it is too large; export it instead.
         """
-        return await self._send(
+        result = await self._send(
             Request(
                 "queries.execute",
                 "POST",
@@ -84,6 +88,7 @@ class Queries(Group):
                 server_timeout=query.timeout,
             )
         )
+        return warn_if_capped(query, result)
 
     async def get(self, project_id: str, query_id: str) -> Query:
         """Get a query.

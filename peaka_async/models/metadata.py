@@ -96,6 +96,7 @@ class MetadataColumn(Model):
     is_categorical: bool | None = None
     categorical_values: list[str] | None = None
     lineage: list[MetadataColumnLineage] | None = None
+    sample_values: list[object] | None = None
 
 
 @attrs.frozen

@@ -6,6 +6,7 @@ import enum
 
 import attrs
 
+from peaka_async.errors import ConfigurationError
 from peaka_async.models._model import Model
 
 __all__ = [
@@ -108,6 +109,12 @@ class QueryPathUpdateRequest(Model):
     path: str | None = None
 
 
+def _check_id(_: object, __: attrs.Attribute[str], value: object) -> None:
+    if not isinstance(value, str):
+        msg = f"QueryExecuteRequestId: the id must be a string, not {type(value).__name__}. Nothing was sent."
+        raise ConfigurationError(msg)
+
+
 @attrs.frozen(kw_only=True)
 class TableForQuery(Model):
     """A table to read from, by its names in SQL."""
@@ -138,9 +145,13 @@ class QueryExecuteRequest(Model):
 
 @attrs.frozen
 class QueryExecuteRequestId(Model):
-    """A saved query, by its id. `timeout` is the time in seconds that the service may spend."""
+    """A saved query, by its id. `timeout` is the time in seconds that the service may spend.
 
-    id: str
+    Raises:
+        ConfigurationError: the id is not a string. The service refuses a number.
+    """
+
+    id: str = attrs.field(validator=_check_id)
     timeout: int | None = attrs.field(default=None, kw_only=True)
 
 

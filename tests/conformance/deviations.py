@@ -7,6 +7,7 @@ DEVIATIONS = {
     "InitSessionRequest.autoCreateCatalog": "the operation's description has it, the schema of the modes does not",
     "InitSessionRequest.connectorType": "the operation's description has it, the schema of the modes does not",
     "InitSessionRequest.featureFlags": "the operation's example has it, the schema of the modes does not",
+    "MetadataColumn.sampleValues": "the document has no such property; the service answers it",
     "Meta.query": "the document refers to the saved query of the same name; the service answers the text searched for",
     "api_keys.list(answer)": _ARRAY,
     "cache.full_refresh(answer)": _SHAPE,

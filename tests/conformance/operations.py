@@ -20,6 +20,13 @@ from peaka_async.models import CsvImportRequest, CsvMapping
 
 # Methods that combine operations.
 FLOWS = {
+    "cache.change_schedules",
+    "cache.list_statuses_in_schema",
+    "cache.run_create",
+    "cache.wait_for_sync",
+    "catalogs.read_is_capped",
+    "internal_tables.change_bi_column",
+    "internal_tables.change_column",
     "cache.list_executions_pages",
     "cache.run_full_refresh",
     "cache.run_incremental_update",

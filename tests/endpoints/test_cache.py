@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 from recording_sender import Call, RecordingSender, made
 
-from peaka_async import Safety
+from peaka_async import Safety, Waiting, WorkFailedError
 from peaka_async.endpoints._waiting import Polled
-from peaka_async.endpoints.cache import Caches, read_run, run_id
+from peaka_async.endpoints.cache import Caches, read_newest_run, read_run, run_id
 from peaka_async.models import (
     Cache,
     CacheCreateStatus,
@@ -21,6 +21,7 @@ from peaka_async.models import (
     CacheState,
     CacheStatus,
     CacheTrigger,
+    Schedule,
 )
 
 CACHE = CacheRequest(catalog_id="catalog")
@@ -215,3 +216,110 @@ def test_a_run_that_has_not_begun(kind):
     assert read_run(status_of(other, "r"), run=kind, after=None) == Polled(state="NOT BEGUN")
     assert read_run(status_of(kind, status=CacheState.RUNNING), run=kind, after=None).state == "RUNNING"
     assert (run_id(done, kind), run_id(done, other)) == ("r", None)
+
+
+DAILY, HOURLY = Schedule.every("P1D"), Schedule.every("PT1H")
+
+
+@pytest.mark.parametrize(
+    ("changes", "incremental", "full"),
+    [
+        ({"incremental": HOURLY}, HOURLY, DAILY),
+        ({"full_refresh": HOURLY}, DAILY, HOURLY),
+        ({"incremental": Schedule.never()}, Schedule.never(), DAILY),
+        ({}, DAILY, DAILY),
+    ],
+)
+async def test_one_schedule_is_changed_and_the_other_kept(changes, incremental, full):
+    """The service replaces both, so both are sent."""
+    sender = RecordingSender(Cache(incremental_cache_schedule=DAILY, full_refresh_cache_schedule=DAILY))
+    await Caches(sender).change_schedules("p", "k", **changes)
+
+    read, written = sender.requests
+    assert (read.operation, written.operation) == ("cache.get_settings", "cache.update_settings")
+    assert written.body == CacheSettingsUpdateRequest(
+        incremental_cache_schedule=incremental, full_refresh_cache_schedule=full
+    )
+
+
+async def test_statuses_of_a_schema_are_selected_from_the_catalogs():
+    """The operation for a schema answers HTTP 500 always, so it is not called."""
+    sender = RecordingSender([CacheStatus(id="1", schema_name="a"), CacheStatus(id="2", schema_name="b")])
+    found = await Caches(sender).list_statuses_in_schema("p", "c", "b")
+
+    assert [each.id for each in found] == ["2"]
+    assert [each.operation for each in sender.requests] == ["cache.list_statuses_by_catalog"]
+
+
+def run_at(minute, status="COMPLETED", **more):
+    return CacheExecutionInfo(
+        id=str(minute), status=status, created_at=datetime(2026, 1, 1, 0, minute, tzinfo=UTC), **more
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "ended", "failure"),
+    [
+        (CacheStatus(status="NOT_INITIALIZED"), "NOT_INITIALIZED", False, None),
+        (CacheStatus(status="COMPLETED"), "COMPLETED", True, None),
+        (CacheStatus(status="FAILED"), "FAILED", False, "the run is FAILED"),
+        (CacheStatus(), "UNKNOWN", False, None),
+        (CacheStatus(last_incremental_cache_execution=run_at(1)), "COMPLETED", True, None),
+        (CacheStatus(last_full_refresh_cache_execution=run_at(1)), "COMPLETED", True, None),
+        (
+            CacheStatus(
+                last_incremental_cache_execution=run_at(1), last_full_refresh_cache_execution=run_at(2, "RUNNING")
+            ),
+            "RUNNING",
+            False,
+            None,
+        ),
+        (
+            CacheStatus(
+                last_incremental_cache_execution=run_at(3, "FAILED", error={"message": "no source"}),
+                last_full_refresh_cache_execution=run_at(2),
+            ),
+            "FAILED",
+            False,
+            "no source",
+        ),
+        (
+            CacheStatus(status="DELETED", last_incremental_cache_execution=run_at(1)),
+            "DELETED",
+            False,
+            "the run is DELETED",
+        ),
+    ],
+)
+def test_the_newest_run_of_both_kinds_counts(status, state, ended, failure):
+    """A first sync fills either slot; without any run the state of the cache itself is final or not."""
+    polled = read_newest_run(status)
+
+    assert (polled.state, polled.ended, polled.failure) == (state, ended, failure)
+
+
+async def test_a_table_is_cached_and_its_first_sync_waited_for():
+    """Create, then poll until the newest run has ended."""
+    done = CacheStatus(last_full_refresh_cache_execution=run_at(1))
+    sender = RecordingSender(Cache(id="k"), CacheStatus(status="NOT_INITIALIZED"), done)
+    waiting = Waiting(interval=0.001, max_interval=0.001)
+    found = await Caches(sender).run_create("p", CACHE, waiting=waiting)
+
+    assert found == done
+    assert [each.operation for each in sender.requests] == ["cache.create", "cache.get_status", "cache.get_status"]
+
+
+async def test_a_sync_that_failed_is_an_error():
+    """With the service's reason, also if it is a text."""
+    sender = RecordingSender(CacheStatus(last_full_refresh_cache_execution=run_at(1, "FAILED", error="no source")))
+    with pytest.raises(WorkFailedError, match="no source"):
+        await Caches(sender).wait_for_sync("p", "k")
+
+
+@pytest.mark.parametrize("method", ["full_refresh", "incremental_update"])
+async def test_an_empty_answer_to_a_trigger_is_a_trigger(method):
+    """The service has answered HTTP 200 without a body to other triggers."""
+    sender = RecordingSender()
+    await getattr(Caches(sender), method)("p", "k")
+
+    assert sender.requests[0].empty == CacheTrigger()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from recording_sender import Call, made
+from recording_sender import Call, RecordingSender, made
 
 from peaka_async import Safety
 from peaka_async.endpoints.catalogs import Catalogs
@@ -102,3 +102,14 @@ CALLS = [
 async def test_each_method_describes_its_operation(call):
     """The HTTP method, target, body, answer type and safety are those of the API."""
     assert await made(Catalogs, call) == call
+
+
+@pytest.mark.parametrize(
+    ("cacheable", "cached", "capped"),
+    [(True, False, True), (True, True, False), (False, False, False), (None, False, None), (True, None, None)],
+)
+async def test_which_reads_are_capped(cacheable, cached, capped):
+    """Those of a table that could be cached and is not; None if the service does not say."""
+    sender = RecordingSender(TableCacheResult(None, cached, cacheable))
+
+    assert await Catalogs(sender).read_is_capped("p", "c", "s", "t") is capped

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from recording_sender import Call, made
+from recording_sender import Call, RecordingSender, made
 
-from peaka_async import Safety
+from peaka_async import ConfigurationError, Safety
 from peaka_async.endpoints.internal_tables import InternalTables
-from peaka_async.models import ColumnDetail, ColumnRequest, Table
+from peaka_async.models import ColumnDataType, ColumnDetail, ColumnRequest, Table
 
 COLUMNS = ColumnRequest(name="name")
 COLUMN = ColumnRequest(name="name")
@@ -115,3 +115,48 @@ CALLS = [
 async def test_each_method_describes_its_operation(call):
     """The HTTP method, target, body, answer type and safety are those of the API."""
     assert await made(InternalTables, call) == call
+
+
+COLUMN = ColumnDetail(
+    id="7",
+    name="age",
+    data_type="decimal(38,10)",
+    display_name="Age",
+    default_value="0",
+    is_not_null=False,
+    is_unique=False,
+)
+
+
+@pytest.mark.parametrize("bi", [False, True])
+async def test_a_column_is_read_changed_and_written(bi):
+    """The service needs the whole column; types are sent without their parameters."""
+    sender = RecordingSender([COLUMN], [COLUMN])
+    tables = InternalTables(sender)
+    if bi:
+        await tables.change_bi_column("p", "people", "age", display_name="Years")
+    else:
+        await tables.change_column("p", "people", "age", display_name="Years")
+
+    read, written = sender.requests
+    assert read.operation == f"internal_tables.list_{'bi_' if bi else ''}columns"
+    assert written.operation == f"internal_tables.update_{'bi_' if bi else ''}column"
+    assert written.body == ColumnRequest("age", "DECIMAL", "Years", "0", is_not_null=False, is_unique=False)
+
+
+async def test_a_column_gets_another_name_type_and_default():
+    """What is given wins."""
+    sender = RecordingSender([COLUMN], [COLUMN])
+    changes = {"name": "years", "data_type": ColumnDataType.BIGINT, "default_value": ""}
+    await InternalTables(sender).change_column("p", "people", "age", **changes)
+
+    assert sender.requests[1].body == ColumnRequest("years", "BIGINT", "Age", "", is_not_null=False, is_unique=False)
+
+
+async def test_a_column_that_is_not_there_is_named():
+    """With those that are; nothing is written."""
+    sender = RecordingSender([COLUMN])
+    with pytest.raises(ConfigurationError, match="no column nope; it has age"):
+        await InternalTables(sender).change_column("p", "people", "nope", name="x")
+
+    assert len(sender.requests) == 1
