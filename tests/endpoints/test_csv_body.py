@@ -225,16 +225,16 @@ async def test_the_body_is_multipart():
     assert boundary not in (await content_of(b"id,name\n")).media_type
     assert body.decode() == (
         f"--{boundary}\r\n"
-        'Content-Disposition: form-data; name="request"\r\n'
-        "Content-Type: application/json\r\n\r\n"
-        '{"mappings": [{"name": "id", "csvColumnName": "id"}, {"name": "name", "csvColumnName": "name"}], '
-        '"containsHeader": true}\r\n'
-        f"--{boundary}\r\n"
         'Content-Disposition: form-data; name="file"; filename="import.csv"\r\n'
         "Content-Type: text/csv\r\n\r\n"
         "id,name\n\r\n"
+        f"--{boundary}\r\n"
+        'Content-Disposition: form-data; name="request"\r\n\r\n'
+        '{"mappings": [{"name": "id", "csvColumnName": "id"}, {"name": "name", "csvColumnName": "name"}], '
+        '"containsHeader": true}\r\n'
         f"--{boundary}--\r\n"
     )
+    assert content.size == len(body)
     assert content.size is None
 
 
