@@ -174,7 +174,7 @@ def _mismatch(head: bytes, request: CsvImportRequest) -> str | None:
         return "the file's first line is not CSV"
     names = [mapping.csv_column_name for mapping in request.mappings if mapping.csv_column_name is not None]
     missing = [name for name in names if name not in first]
-    if request.contains_header and missing:
+    if missing:
         return f"the file has no column {', '.join(missing)}; its header has {', '.join(first[:_SHOWN_COLUMNS])}"
     indexes = [mapping.csv_column_index for mapping in request.mappings if mapping.csv_column_index is not None]
     if indexes and max(indexes) >= len(first):

@@ -47,10 +47,11 @@ class EventParser:
             text = text.removeprefix("\n")
         self._after_cr = ends_with_cr
         *lines, self._text = (self._text + text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        events = [event for line in lines if (event := self._take(line)) is not None]
         if self._size + len(self._text) > _MAX_EVENT_CHARS:
             msg = f"an event of the stream is larger than {_MAX_EVENT_CHARS} characters."
             raise DecodeError(msg)
-        return [event for line in lines if (event := self._take(line)) is not None]
+        return events
 
     def _take(self, line: str) -> ChatEvent | None:
         if not line:

@@ -23,6 +23,7 @@ from peaka_async import (
     Timeouts,
     TransportError,
 )
+from peaka_async.endpoints import _event_stream as module
 from peaka_async.endpoints._event_stream import EventParser
 from peaka_async.models import AIAgentChatStreamRequestDto, ChatEvent
 
@@ -30,6 +31,7 @@ EXAMPLES = {
     "no space after the colon": (b'data:{"a":1}\n\n', [ChatEvent('{"a":1}')]),
     "one space is dropped": (b"data:  x\n\n", [ChatEvent(" x")]),
     "several lines": (b"data:a\ndata:b\n\n", [ChatEvent("a\nb")]),
+    "several lines with CRLF": (b"data:a\r\ndata:b\r\n\r\n", [ChatEvent("a\nb")]),
     "CRLF": (b"data:a\r\n\r\ndata:b\r\n\r\n", [ChatEvent("a"), ChatEvent("b")]),
     "CR": (b"data:a\r\rdata:b\r\r", [ChatEvent("a"), ChatEvent("b")]),
     "comments": (b":heartbeat\n\ndata:a\n:x\n\n", [ChatEvent("a")]),
@@ -69,6 +71,48 @@ def test_pieces_may_be_cut_anywhere(name, cuts):
     pieces = [stream[start:end] for start, end in itertools.pairwise(places)]
 
     assert [event for piece in pieces for event in parser.feed(piece)] == events
+
+
+PIECES = {
+    "CRLF cut in two": ([b"data:a\r", b"\ndata:b\r", b"\n\r", b"\n"], [ChatEvent("a\nb")]),
+    "CRLF cut, with nothing between": ([b"data:a\r", b"", b"\ndata:b\n\n"], [ChatEvent("a\nb")]),
+    "CR, and a line that begins later": ([b"data:a\r", b"data:b\r", b"\r"], [ChatEvent("a\nb")]),
+    "CR, then an empty line": ([b"data:a\r", b"\r", b"data:b\n\n"], [ChatEvent("a"), ChatEvent("b")]),
+    "LF twice after a CR": ([b"data:a\r", b"\n\ndata:b\n\n"], [ChatEvent("a"), ChatEvent("b")]),
+    "a character cut after a CR": ([b"data:a\r", b"\xc3", b"\xa4:x\n", b"\n"], [ChatEvent("a")]),
+    "LF, then LF": ([b"data:a\n", b"\n"], [ChatEvent("a")]),
+    "a mark at the start of a later piece": ([b"data:", b"\xef\xbb\xbfa\n\n"], [ChatEvent("\ufeffa")]),
+    "a mark that is cut": ([b"\xef", b"\xbb\xbfdata:a\n\n"], [ChatEvent("a")]),
+    "two marks": ([b"\xef\xbb\xbf\xef\xbb\xbfdata:b\n\ndata:a\n\n"], [ChatEvent("a")]),
+}
+
+
+@pytest.mark.parametrize(("pieces", "events"), PIECES.values(), ids=PIECES)
+def test_where_pieces_may_end(pieces, events):
+    """A line end in two pieces is one line end, and a byte order mark counts only at the start of the stream."""
+    parser = EventParser()
+
+    assert [event for piece in pieces for event in parser.feed(piece)] == events
+
+
+@pytest.mark.parametrize("line", [b"data:aaaa", b"data", b"event:end", b":comment"])
+def test_the_size_of_an_event_is_limited(monkeypatch, line):
+    """All its lines count, complete or not, and only since the last event."""
+    monkeypatch.setattr(module, "_MAX_EVENT_CHARS", 3 * len(line))
+    parser = EventParser()
+    for _ in range(3):
+        parser.feed(line + b"\n" + line + b"\n" + line)
+        parser.feed(b"\n\n" + line + b"\n\n")
+    parser.feed(line + b"\n" + line + b"\n" + line + b"\n\n" + line + b"\n" + line + b"\n" + line)
+
+    with pytest.raises(DecodeError, match=f"larger than {3 * len(line)} characters"):
+        parser.feed(b"x")
+
+
+def test_the_limit_of_an_event():
+    """It is 16 Mi characters."""
+    with pytest.raises(DecodeError, match="larger than 16777216 characters"):
+        EventParser().feed(b"x" * 16777217)
 
 
 def test_an_event_without_end_is_refused():
