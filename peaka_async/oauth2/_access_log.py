@@ -1,4 +1,4 @@
-"""Keeps codes and states out of access logs."""
+"""Keeps codes and states out of logs: those of servers, and those of task queues."""
 
 from __future__ import annotations
 
@@ -9,10 +9,23 @@ from urllib.parse import unquote_plus
 
 __all__ = ["AccessLogFilter", "protect_access_logs"]
 
-_ACCESS_LOGS = ("aiohttp.access", "uvicorn.access")
+_LOGS = (
+    "aiohttp.access",
+    "aiohttp.server",  # shows the line of a request that it cannot read
+    "uvicorn.access",
+    "arq.worker",  # these show the arguments of a job
+    "celery.app.trace",
+    "celery.worker.strategy",
+    "saq",
+)
 
 _QUERY = re.compile(r"""(?:\?|%3F)([^\s"]*)""", re.IGNORECASE)
 _HIDDEN = "?[redacted]"
+
+# What a query by itself can be in, such as the argument of a job, and what stands around it there.
+_WORD = re.compile(r"""[^\s"]+""")
+_BEFORE, _AFTER = "'([{,<:", "')]}>,;:."
+
 _SECRET = re.compile(r"(?:^|[?&;])[^=?&;]*(?:code|state|token|secret|verifier|peaka_flow)=", re.IGNORECASE)
 
 # A URL in the query of a URL is encoded once more: a sign-in's `next` in a login page's own.
@@ -24,9 +37,9 @@ _OWN = frozenset(vars(logging.makeLogRecord({}))) - {"msg", "args"}
 
 @final
 class AccessLogFilter(logging.Filter):
-    """Takes the query out of every URL in a record that carries a code, a state or a token.
+    """Takes the query out of a record that carries a code, a state or a token, with its URL or by itself.
 
-    It looks into the message, its arguments and what the server adds, such as the Referer.
+    It looks into the message, its arguments, the traceback, and what the server adds, such as the Referer.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -34,12 +47,16 @@ class AccessLogFilter(logging.Filter):
         for name, value in list(vars(record).items()):
             if name not in _OWN:
                 setattr(record, name, _redacted(value))
+        if isinstance(record.args, tuple):
+            record.args = tuple(_redacted_text(each) for each in record.args)
+        if record.exc_info:
+            _redact_traceback(record)
         return True
 
 
 def protect_access_logs(*names: str) -> None:
-    """Add an `AccessLogFilter` to loggers: to aiohttp's and uvicorn's access logs where none are named."""
-    for name in names or _ACCESS_LOGS:
+    """Add an `AccessLogFilter` to loggers; to those of aiohttp, uvicorn, arq, Celery and SAQ if none are named."""
+    for name in names or _LOGS:
         logger = logging.getLogger(name)
         if not any(isinstance(each, AccessLogFilter) for each in logger.filters):
             logger.addFilter(AccessLogFilter())
@@ -47,7 +64,7 @@ def protect_access_logs(*names: str) -> None:
 
 def _redacted(value: object) -> object:
     if isinstance(value, str):
-        return _QUERY.sub(_without_secret, value)
+        return _WORD.sub(_word_without_secret, _QUERY.sub(_without_secret, value))
     if isinstance(value, bytes):
         return str(_redacted(value.decode("latin-1"))).encode("latin-1")
     if isinstance(value, tuple):
@@ -64,3 +81,32 @@ def _without_secret(found: re.Match[str]) -> str:
             return _HIDDEN
         query = unquote_plus(query)
     return found[0]
+
+
+def _word_without_secret(found: re.Match[str]) -> str:
+    """A word without the query in it. A query has two parameters or more, so that "code=1" is none."""
+    word = found[0]
+    if "&" not in word or "=" not in word or not _SECRET.search(word):
+        return word
+    name = word[: word.index("=")]
+    start = max(name.rfind(mark) for mark in _BEFORE) + 1
+    end = len(word.rstrip(_AFTER))
+    return f"{word[:start]}[redacted]{word[end:]}"
+
+
+def _redacted_text(value: object) -> object:
+    """What an argument shows: a queue gives the job itself, whose text has the job's arguments."""
+    if value is None or isinstance(value, int | float | str | bytes | tuple | dict):
+        return value
+    text = str(value)
+    shown = _redacted(text)
+    return value if shown == text else shown
+
+
+def _redact_traceback(record: logging.LogRecord) -> None:
+    if not record.exc_info or record.exc_info is True:
+        return
+    text = logging.Formatter().formatException(record.exc_info)
+    shown = _redacted(text)
+    if shown != text:
+        record.exc_text, record.exc_info = str(shown), None
