@@ -104,7 +104,7 @@ def _redacted_text(value: object) -> object:
 
 
 def _redact_traceback(record: logging.LogRecord) -> None:
-    if not record.exc_info or record.exc_info is True:
+    if not record.exc_info:
         return
     text = logging.Formatter().formatException(record.exc_info)
     shown = _redacted(text)

@@ -284,7 +284,9 @@ async def test_a_path_is_closed_before_the_body_and_after_it(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("file", "repeatable"), [(TABLE, True), (io.BytesIO(TABLE), False), (given(TABLE), False)], ids=str
+    ("file", "repeatable"),
+    [(TABLE, True), (io.BytesIO(TABLE), False), (given(TABLE), False)],
+    ids=["bytes", "file", "iterable"],
 )
 async def test_what_can_be_sent_again(file, repeatable):
     """Bytes and paths can be read twice."""
