@@ -48,7 +48,6 @@ ALLOWED: dict[str, str] = {
             "docs/",
             "peaka_async/_transport/",
             "peaka_async/cli/",
-            "peaka_async/emulator/",
             "peaka_async/integrations/",
             "peaka_async/oauth2/",
             "tests/_transport/",

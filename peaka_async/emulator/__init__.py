@@ -1,4 +1,4 @@
-"""A local Peaka for demos and tests: all operations over one state, an OAuth2 provider, and faults by script.
+"""A local Peaka for demos and tests: all operations over one state, an OAuth2 provider, and scripted faults.
 
 ```python
 async with Emulator() as emulator, PeakaClient(emulator.api_key, base_url=emulator.base_url) as peaka:

@@ -1,4 +1,4 @@
-"""The connectors that the emulator offers, and which of their credential fields are confidential."""
+"""The connectors of the emulator, with the confidential fields of their credentials."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Connector:
         return self.authorization == "oauth2"
 
     def public(self, credential: dict[str, object]) -> dict[str, object]:
-        """What may be shown of a credential: the fields that are known not to be confidential."""
+        """The parts of a credential that may be shown: the fields that are known not to be confidential."""
         shown = {field.name for field in self.fields if not field.confidential}
         return {name: value for name, value in credential.items() if name in shown}
 

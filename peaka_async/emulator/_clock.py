@@ -1,4 +1,4 @@
-"""The emulator's one clock: it runs as time does, and a test can advance it."""
+"""The clock of the emulator: it runs in real time, and a test can advance it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from peaka_async.errors import ConfigurationError
 
 
 class Clock:
-    """Tells the time to everything that ends, expires or is done in the background.
+    """The time for everything that ends, expires or runs in the background.
 
     Args:
-        manual: whether it stands still until it is advanced.
+        manual: whether the clock stops until it is advanced.
     """
 
     def __init__(self, *, manual: bool = False) -> None:
@@ -28,7 +28,7 @@ class Clock:
         return self._began + self._ahead + timedelta(seconds=passed)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass at once.
+        """Advance the time.
 
         Raises:
             ConfigurationError: the number is negative, or too large for a date.
@@ -38,10 +38,10 @@ class Clock:
             if seconds >= 0 and self._began + ahead < datetime.max.replace(tzinfo=UTC) - timedelta(days=366):
                 self._ahead = ahead
                 return
-        msg = "The emulator's time goes forward only: advance(seconds) needs a number from 0 on."
+        msg = "The emulator's time only goes forward: advance(seconds) needs a number of 0 or more."
         raise ConfigurationError(msg)
 
 
 def iso(moment: datetime | None) -> str | None:
-    """A moment as the service writes it."""
+    """A time in the form of the service."""
     return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Serves the emulator as a command."""
+"""The command that runs the emulator."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ Try it:
     -d '{{"name": "crm", "type": "hubspot", "credential": {{"clientId": "my-app", "clientSecret": "my-secret", \
 "redirectUrl": "http://127.0.0.1:8000/return"}}}}' \\
     $PEAKA_BASE_URL/connections/{project_id}
-Open the url of its answer in a browser, allow it, and post the query that you are sent back with:
+Open the answer's url in a browser, allow the access, and post the query of the URL that you are sent back to:
   curl -H "Authorization: Bearer $PEAKA_API_KEY" -H "Content-Type: application/json" \\
     -d '{{"queryParameters": "code=...&state=..."}}' $PEAKA_BASE_URL/connections/{project_id}/oauth2
 {control}
-Ctrl-C ends it."""
+Stop with Ctrl-C."""
 
 _CONTROL = """
-Faults, time and the ledger, from another process:
+Set faults and time, and read the received requests, from another process:
   curl -H "Content-Type: application/json" -d '{{"seconds": 60}}' {origin}{path}/advance
 """
 
@@ -45,18 +45,18 @@ Faults, time and the ledger, from another process:
 @final
 @attrs.frozen(kw_only=True)
 class Options:
-    """What the command takes.
+    """The options of the command.
 
     Attributes:
-        port: where to listen; 0 takes a free port.
+        port: the port to listen on; 0 selects a free port.
         host: a loopback address.
         api_key: the Partner key; a new one if None.
         project_key: the project's key; a new one if None.
         project_id: the project's id; `mtKDhe1U` if None.
-        seed: a file with what it begins with.
-        state: a file that keeps what it holds.
-        strict: whether answers are as the published document has them.
-        control: whether another process may set faults and time, and read the ledger.
+        seed: a file with the initial state.
+        state: a file in which the state is kept.
+        strict: whether answers follow the published document.
+        control: whether another process may set faults and time, and read the received requests.
     """
 
     port: int = DEFAULT_PORT
@@ -71,10 +71,10 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """Serve until told to stop.
+    """Run the emulator until a signal stops it.
 
     Returns:
-        0 after SIGTERM, 130 after Ctrl-C, 1 if the port is taken, 2 if an option is wrong.
+        0 after SIGTERM, 130 after Ctrl-C, 1 if the port is in use, 2 if an option is invalid.
     """
     try:
         asyncio.run(_serve(options))

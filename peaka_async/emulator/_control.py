@@ -1,4 +1,4 @@
-"""The control endpoint: faults, time and the ledger, for tests that run in another process."""
+"""The control endpoint: faults, time and the received requests, for tests that run in another process."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ _Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class Control:
-    """Lets another process on this machine say what goes wrong and when, and see what was received.
+    """Lets another process on this machine set faults and time, and read the received requests.
 
-    It answers no page of a browser: a body has to be JSON, and the host has to be a loopback address.
+    It does not answer pages in a browser: a body must be JSON, and the host must be a loopback address.
     """
 
     def __init__(self, emulator: Emulator) -> None:
@@ -81,10 +81,10 @@ class Control:
         return {}
 
     async def _set_oddities(self, request: web.Request) -> object:
-        """`{"CACHE_HANGS": true}`; those that are not named stay as they are."""
+        """`{"CACHE_HANGS": true}`; oddities that are not named do not change."""
         for name, on in (await _object(request)).items():
             if name not in Oddity.__members__ or not isinstance(on, bool):
-                raise Refusal(400, message=f"There is no oddity {name!r}, or it is not true or false")
+                raise Refusal(400, message=f"There is no oddity {name!r}, or its value is not true or false")
             (self._emulator.oddities.add if on else self._emulator.oddities.discard)(Oddity[name])
         return {"oddities": sorted(each.name for each in self._emulator.oddities)}
 
@@ -96,7 +96,7 @@ class Control:
         return {}
 
     async def _received(self, request: web.Request) -> object:
-        """What reached the API, without headers and bodies, which hold secrets."""
+        """The requests that reached the API, without headers and bodies, which hold secrets."""
         return [
             {
                 "operation": each.operation,
@@ -139,7 +139,7 @@ async def _object(request: web.Request) -> dict[str, object]:
 
 
 def _fault(described: dict[str, object]) -> Fault:
-    """A fault by the name of its method, with the method's arguments."""
+    """Make a fault from the name of its method and the method's arguments."""
     name = text(described, "fault")
     options = {key: value for key, value in described.items() if key != "fault"}
     moment = options.get("moment")

@@ -1,4 +1,4 @@
-"""CSV files that are imported: what their values are by the types of columns, and the sample of one."""
+"""CSV files for imports: reading of values by the types of their columns, and sample files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def parts_of(content_type: str, body: bytes) -> dict[str, bytes]:
     """The parts of a form by their names.
 
     Raises:
-        Refusal: it is no form.
+        Refusal: the body is not a form.
     """
     head = f"Content-Type: {content_type}\r\n\r\n".encode()
     message = BytesParser(policy=email.policy.HTTP).parsebytes(head + body)
@@ -53,7 +53,7 @@ def rows_of(file: bytes) -> list[list[str]]:
     """The lines of a CSV file.
 
     Raises:
-        Refusal: it is no text in UTF-8.
+        Refusal: the file is not text in UTF-8.
     """
     try:
         return [row for row in csv.reader(io.StringIO(file.decode("utf-8-sig"), newline="")) if row]
@@ -62,10 +62,10 @@ def rows_of(file: bytes) -> list[list[str]]:
 
 
 def value_of(text: str, column: Column) -> str | None:
-    """A value as it is stored; an empty one is NULL.
+    """The stored form of a value; an empty value is NULL.
 
     Raises:
-        Refusal: it is none of the column's type.
+        Refusal: the value is not valid for the column's type.
     """
     if text == "" and not column.type.startswith("varchar"):
         return None

@@ -1,4 +1,4 @@
-"""Where the live service differs from its published document. Strict mode follows the document."""
+"""The differences between the live service and its published document. Strict mode follows the document."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import attrs
 @final
 @attrs.frozen
 class Difference:
-    """What the document says, and what the service does instead."""
+    """A rule of the document, and the behaviour of the service."""
 
     operations: str
     document: str
@@ -34,7 +34,7 @@ class Deviation(enum.Enum):
         "texts, numbers and lists among the members",
     )
     PLAIN_VALUES = Difference("`parametric_tables.*`", "`value` of a parameter is an object", "a text or a number")
-    DRIVERS_AS_OBJECT = Difference("`supported_drivers.*`", "a JSON string", "an object, of JDBC with a comma too many")
+    DRIVERS_AS_OBJECT = Difference("`supported_drivers.*`", "a JSON string", "an object; JDBC's has a trailing comma")
     DELETED_THING = Difference(
         "`queries.*`, `connections.*` with an id that does not exist", "404", "400 with a message, `errorCode` cn004"
     )
@@ -46,7 +46,7 @@ class Deviation(enum.Enum):
     CACHE_AGAIN_WHILE_SYNCING = Difference(
         "`cache.create` again while the first sync runs, or while the cache is deleted", "409", "500, harmless"
     )
-    CACHE_AGAIN = Difference("`cache.create` again after the first sync", "409", "200 with the cache that is there")
+    CACHE_AGAIN = Difference("`cache.create` again after the first sync", "409", "200 with the existing cache")
     CANCEL_AT_ONCE = Difference(
         "`cache.cancel_full_refresh` within 300 ms of the trigger", "200", "500: the record is not there yet"
     )

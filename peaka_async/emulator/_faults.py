@@ -1,4 +1,4 @@
-"""Faults by script: what goes wrong with which operation, and when."""
+"""Scripted faults: which operation fails, how, and when."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ Finish = Callable[[], Awaitable[web.Response]]
 
 
 class Moment(enum.Enum):
-    """When a fault strikes."""
+    """The moment at which a fault happens."""
 
     ON_ARRIVAL = "on arrival"
-    """The request's head was read, its body was not."""
+    """After the request's head was read, and before its body is read."""
 
     BEFORE_WORK = "before the work"
-    """The whole request was read, and nothing was done."""
+    """After the whole request was read, and before anything is done."""
 
     AFTER_WORK = "after the work"
-    """The work was done, and its answer is lost."""
+    """After the work was done; its answer is lost."""
 
 
 class _Effect(Protocol):
     async def __call__(self, request: web.Request, finish: Finish) -> web.StreamResponse:
-        """Answer in the fault's way; `finish` does the work and gives the good answer."""
+        """Give the fault's answer; `finish` does the work and returns the normal answer."""
         ...
 
 
@@ -88,8 +88,8 @@ class _Close:
 @attrs.frozen
 class _Hang:
     async def __call__(self, request: web.Request, finish: Finish) -> web.StreamResponse:  # noqa: ARG002
-        # aiohttp tells a handler of a lost connection only by cancelling it, which would lose the work of slow answers.
-        while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 - and by no event
+        # aiohttp reports a lost connection only by cancelling the handler, which would lose the work of slow answers.
+        while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(_POLL_SECONDS)
         return web.Response()
 
@@ -133,7 +133,7 @@ class _Truncate:
 @final
 @attrs.frozen
 class Fault:
-    """One thing that goes wrong, made by the methods below."""
+    """A fault, made by one of the methods below."""
 
     kind: str
     moment: Moment
@@ -154,43 +154,43 @@ class Fault:
 
     @classmethod
     def bad_gateway(cls, moment: Moment = Moment.BEFORE_WORK) -> Fault:
-        """502 with the HTML page of a gateway."""
+        """Answer 502 with the HTML page of a gateway."""
         page = b"<html><head><title>502 Bad Gateway</title></head></html>"
         return cls.answer(502, page, content_type="text/html", moment=moment)
 
     @classmethod
     def rate_limited(cls, retry_after: float | str) -> Fault:
-        """429 with Retry-After, in seconds or as it stands."""
+        """Answer 429 with Retry-After: a number of seconds, or the value of the header."""
         return cls.answer(429, headers=_retry_after(retry_after))
 
     @classmethod
     def unavailable(cls, retry_after: float | str | None = None, moment: Moment = Moment.BEFORE_WORK) -> Fault:
-        """503, with Retry-After where one is given."""
+        """Answer 503, with Retry-After if it is given."""
         return cls.answer(503, headers={} if retry_after is None else _retry_after(retry_after), moment=moment)
 
     @classmethod
     def redirect(cls, url: str, status: int = 307) -> Fault:
-        """Point to another URL."""
+        """Redirect to another URL."""
         return cls.answer(status, b"", headers={"Location": url})
 
     @classmethod
     def not_json(cls, body: bytes = b'{"id": "62', moment: Moment = Moment.AFTER_WORK) -> Fault:
-        """200 with a body that is whole on the wire and is no JSON document."""
+        """Answer 200 with a complete body that is not JSON."""
         return cls("not json", moment, _Answer(200, body, "application/json", {}))
 
     @classmethod
     def oversize(cls, size: int, moment: Moment = Moment.AFTER_WORK) -> Fault:
-        """200 with an empty JSON object, blown up to so many bytes."""
+        """Answer 200 with an empty JSON object that is padded to this many bytes."""
         return cls("oversize", moment, _Oversize(size))
 
     @classmethod
     def truncated(cls) -> Fault:
-        """The work is done, and the connection ends in the middle of its answer."""
+        """Do the work, and close the connection in the middle of the answer."""
         return cls("truncated", Moment.AFTER_WORK, _Truncate())
 
     @classmethod
     def cut(cls, moment: Moment = Moment.AFTER_WORK) -> Fault:
-        """End the connection without an answer."""
+        """Close the connection without an answer."""
         return cls("cut", moment, _Close(reset=False))
 
     @classmethod
@@ -200,21 +200,21 @@ class Fault:
 
     @classmethod
     def silence(cls, moment: Moment = Moment.BEFORE_WORK) -> Fault:
-        """No answer, until the client gives up."""
+        """Send no answer, until the client gives up."""
         return cls("silence", moment, _Hang())
 
     @classmethod
     def drip(cls, interval: float) -> Fault:
-        """The good answer, one byte every so many seconds."""
+        """Send the normal answer one byte at a time, with `interval` seconds between two bytes."""
         return cls("drip", Moment.AFTER_WORK, _Drip(interval))
 
     @classmethod
     def slow(cls, seconds: float, moment: Moment = Moment.BEFORE_WORK) -> Fault:
-        """The good answer, late; the work is done even if the client gave up."""
+        """Send the normal answer after this many seconds. The work is done even if the client gives up."""
         return cls("slow", moment, _Delay(seconds))
 
     async def strike(self, request: web.Request, work: Finish) -> web.StreamResponse:
-        """Serve the request with this fault."""
+        """Answer the request with this fault."""
         done = await work() if self.moment is Moment.AFTER_WORK else None
 
         async def finish() -> web.Response:
@@ -224,7 +224,7 @@ class Fault:
 
 
 class Faults:
-    """The script: a queue of faults for each operation, and chance."""
+    """The script of faults: a queue of faults for each operation, and random faults."""
 
     def __init__(self, operations: Collection[str]) -> None:
         self._operations = operations
@@ -232,7 +232,7 @@ class Faults:
         self._chances: dict[str, _Chance] = {}
 
     def add(self, operation: str, *faults: Fault, times: int = 1) -> None:
-        """Let the next calls of an operation (`connections.oauth2_callback`; `*` for any) run into these faults.
+        """Give these faults to the next calls of an operation (such as `connections.oauth2_callback`; `*` for any).
 
         Raises:
             ConfigurationError: there is no such operation.
@@ -242,24 +242,24 @@ class Faults:
             self._queues[operation].extend(faults)
 
     def random(self, rate: float, *faults: Fault, seed: int = 0, operation: str = _EVERY) -> None:
-        """Let this share of the calls run into one of the faults; the same seed strikes the same way.
+        """Give a random fault to this share of the calls. The same seed gives the same faults.
 
-        Without faults it takes those that a client notices soon: none that hangs.
+        By default the faults are those that a client notices soon, so no call hangs.
 
         Raises:
             ConfigurationError: there is no such operation.
         """
         self.check(operation)
-        # Chance, not security.
+        # Random numbers are not used for security here.
         self._chances[operation] = _Chance(random.Random(seed), rate, faults or USUAL_FAULTS)  # noqa: S311
 
     def clear(self) -> None:
-        """Let nothing go wrong any more."""
+        """Remove all faults."""
         self._queues.clear()
         self._chances.clear()
 
     def take(self, operation: str) -> Fault | None:
-        """The fault for this call, if there is one."""
+        """Take the fault for this call; None if there is none."""
         for name in (operation, _EVERY):
             if self._queues[name]:
                 return self._queues[name].popleft()
@@ -293,7 +293,7 @@ def _retry_after(value: float | str) -> dict[str, str]:
 
 
 def _streamed(good: web.Response) -> tuple[web.StreamResponse, bytes]:
-    """A good answer as its head and its bytes."""
+    """The head and the bytes of a normal answer."""
     body = good.body if isinstance(good.body, bytes) else b""
     stream = web.StreamResponse(status=good.status, headers=good.headers)
     stream.content_length = len(body)
@@ -322,4 +322,4 @@ USUAL_FAULTS = (
     Fault.drip(0.0005),
     Fault.slow(0.01),
 )
-"""What strikes by chance unless told otherwise: everything that a client notices soon."""
+"""The default random faults: all faults that a client notices soon."""

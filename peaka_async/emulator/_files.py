@@ -1,4 +1,4 @@
-"""The second origin, where exported files lie behind links that are signed and expire."""
+"""The second origin, which serves exported files through signed links that expire."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _ERROR = '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{}</Code><Message>{
 
 
 class Files:
-    """The files of exports, and who asked for them.
+    """The files of exports, and the requests for them.
 
-    It behaves as object storage does: a link works until it expires, a part of a file can be asked for, and a request
-    with an Authorization header is refused, since the link is the authorization.
+    It behaves like object storage: a link works until it expires, a request can ask for a part of a file, and a request
+    with an Authorization header is refused, because the link is the authorization.
 
     Args:
-        clock: what links expire by.
+        clock: the clock for the expiry of links.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -45,7 +45,7 @@ class Files:
         self._contents[f"{export_id}/{name}"] = content
 
     def size(self, export_id: str, name: str) -> int | None:
-        """How large a file is; None if it is gone."""
+        """The size of a file; None if it was removed."""
         content = self._contents.get(f"{export_id}/{name}")
         return None if content is None else len(content)
 
@@ -54,7 +54,7 @@ class Files:
             del self._contents[path]
 
     def link(self, export_id: str, name: str, seconds: float) -> str:
-        """A link that works for so long."""
+        """Make a link that works for this many seconds."""
         path = f"{export_id}/{name}"
         expires = int((self._clock.now() + timedelta(seconds=seconds)).timestamp())
         return f"{self.origin}/exports/{quote(path)}?X-Expires={expires}&X-Signature={self._sign(path, expires)}"

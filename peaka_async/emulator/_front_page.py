@@ -1,4 +1,4 @@
-"""The page at `/`: what the emulator holds, and the calls that it served last."""
+"""The page at `/`: the state of the emulator, and the last calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ERROR = 400
 @final
 @attrs.frozen(kw_only=True)
 class Served:
-    """A call that was answered. The path is without its query, which may hold what is secret."""
+    """A call that was answered. The path has no query, because a query can hold secrets."""
 
     at: datetime
     method: str
@@ -31,7 +31,7 @@ class Served:
 
 
 def page(base_url: str, state: State, calls: Iterable[Served], *, strict: bool) -> web.Response:
-    """The page; it is made of HTML alone, and narrow enough for a phone."""
+    """Make the page, in plain HTML that fits on a phone."""
     mode = "as the published document says (strict)" if strict else "as the live service does"
     parts = [
         "<h1>Peaka emulator</h1>",

@@ -1,4 +1,4 @@
-"""The pages that people see. Whatever comes from outside is escaped here."""
+"""The pages for people. All data from outside is escaped here."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _PAGE = """<!doctype html>
 """
 
 _CONSENT = """<h1>{client} asks for access to your data</h1>
-<p>It wants to:</p>
+<p>It asks to:</p>
 <ul>{scopes}</ul>
 <form method="post" action="{action}">
 <button class="primary" name="decision" value="allow">Allow</button>
@@ -72,7 +72,7 @@ def consent(*, client: str, scopes: list[str], host: str, action: str) -> web.Re
 
 
 def form_post(*, action: str, host: str, fields: dict[str, str]) -> web.Response:
-    """The page that carries an answer to the client by POST; without JavaScript a person clicks once more."""
+    """The page that sends an answer to the client by POST. Without JavaScript, a person clicks a button."""
     nonce = secrets.token_urlsafe(12)
     inputs = (
         f'<input type="hidden" name="{html.escape(name)}" value="{html.escape(value)}">'
@@ -83,9 +83,9 @@ def form_post(*, action: str, host: str, fields: dict[str, str]) -> web.Response
 
 
 def page(title: str, body: str, *, status: int = 200, nonce: str | None = None, wide: bool = False) -> web.Response:
-    """A page of this body, which is HTML already."""
+    """A page with this body, which is already HTML."""
     nonce = nonce or secrets.token_urlsafe(12)
-    # No form-action here: Chromium applies it to the redirect that follows the form, and that leads to the client.
+    # There is no form-action: Chromium would apply it to the redirect after the form, which goes to the client.
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
         "base-uri 'none'; frame-ancestors 'none'"

@@ -1,4 +1,4 @@
-"""Whose key an Authorization header holds."""
+"""The caller of a request, by the API key in its Authorization header."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from peaka_async.emulator._state import State
 
 
 def caller_of(state: State, authorization: str, now: datetime) -> Caller | None:
-    """Whose key it is; None where it is nobody's, or has expired."""
+    """The caller that a key belongs to; None if the key is unknown or has expired."""
     scheme, _, key = authorization.partition(" ")
     if scheme.lower() != "bearer" or not key:
         return None

@@ -1,4 +1,4 @@
-"""What the groups of the emulator are made of: operations, the calls that reach them, answers and refusals."""
+"""The parts of the emulator's groups: operations, calls, answers and refusals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN_OF_KEY = 8
 @final
 @attrs.frozen
 class Project:
-    """A project; its key reaches this project only."""
+    """A project. Its key can access only this project."""
 
     id: str
     name: str
@@ -25,7 +25,7 @@ class Project:
 @final
 @attrs.frozen
 class Caller:
-    """Who calls: a Partner, or one project. `key` is what it was known by."""
+    """The caller: a Partner, or one project. `key` is the key that it used."""
 
     project: Project | None
     key: str = attrs.field(repr=False)
@@ -35,7 +35,7 @@ class Caller:
 
     @property
     def key_prefix(self) -> str:
-        """What may be shown of the key."""
+        """The part of the key that may be shown."""
         return self.key[:_SHOWN_OF_KEY]
 
 
@@ -51,7 +51,7 @@ class Refusal(Exception):
 @final
 @attrs.frozen
 class Answer:
-    """A good answer with another status than 200."""
+    """A successful answer with another status than 200."""
 
     status: int
     body: object = None
@@ -68,12 +68,12 @@ class Call:
 
     @property
     def path(self) -> Mapping[str, str]:
-        """The path parameters, decoded, by the API's names."""
+        """The decoded path parameters, by the API's names."""
         return self.request.match_info
 
     @property
     def query(self) -> Mapping[str, str]:
-        """The query parameters, decoded, by the API's names."""
+        """The decoded query parameters, by the API's names."""
         return self.request.query
 
     def json(self) -> object:
@@ -100,7 +100,7 @@ class Call:
         return cast("list[dict[str, object]]", bodies)
 
     def whole_number(self, name: str, default: int) -> int:
-        """A query parameter that has to be a whole number from 0 on."""
+        """A query parameter that must be a whole number of 0 or more."""
         value = self.query.get(name)
         if value is None:
             return default
@@ -110,7 +110,7 @@ class Call:
 
 
 Work = Callable[[Call], object | Awaitable[object]]
-"""Does an operation: gives JSON, None for an empty 200, an `Answer`, or a whole response."""
+"""Does an operation and returns JSON, None for an empty 200, an `Answer`, or a complete response."""
 
 
 @final
@@ -118,8 +118,8 @@ Work = Callable[[Call], object | Awaitable[object]]
 class Operation:
     """One line of the routing table.
 
-    `id` is the client's name for the operation; `template` is its path below the base URL. A Project key gets 403 for
-    one that is `partner_only`.
+    `id` is the client's name for the operation, and `template` is its path below the base URL. A Project key gets 403
+    for a `partner_only` operation.
     """
 
     id: str
@@ -130,12 +130,12 @@ class Operation:
 
     @property
     def order(self) -> tuple[bool, ...]:
-        """Sorts the table so that a literal segment is tried before a parameter at its place."""
+        """The sort key of the table: a literal segment is tried before a parameter at the same position."""
         return tuple(segment.startswith("{") for segment in self.template.split("/"))
 
 
 def text(body: Mapping[str, object], name: str) -> str:
-    """A property that has to be a string with something in it."""
+    """A property that must be a non-empty string."""
     value = body.get(name)
     if value is None or value == "":
         raise Refusal(400, error="Bad Request", message=f"Missing property '{name}'")
@@ -161,7 +161,7 @@ def optional_object(body: Mapping[str, object], name: str) -> dict[str, object] 
 
 
 def optional_number(body: Mapping[str, object], name: str) -> int | None:
-    """A property that is a whole number from 0 on, or missing."""
+    """A property that is a whole number of 0 or more, or missing."""
     value = body.get(name)
     if value is None:
         return None
@@ -171,7 +171,7 @@ def optional_number(body: Mapping[str, object], name: str) -> int | None:
 
 
 def texts(body: Mapping[str, object], name: str) -> list[str]:
-    """A property that is a list of strings; an empty one if it is missing."""
+    """A property that is a list of strings; an empty list if it is missing."""
     value = body.get(name) or []
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise unreadable(name=name, value=value)
@@ -179,7 +179,7 @@ def texts(body: Mapping[str, object], name: str) -> list[str]:
 
 
 def objects(body: Mapping[str, object], name: str) -> list[dict[str, object]]:
-    """A property that is a list of objects; an empty one if it is missing."""
+    """A property that is a list of objects; an empty list if it is missing."""
     value = body.get(name) or []
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
         raise unreadable(name=name, value=value)
@@ -187,12 +187,12 @@ def objects(body: Mapping[str, object], name: str) -> list[dict[str, object]]:
 
 
 def unreadable(*, name: str, value: object) -> Refusal:
-    """A property of the wrong type; the service repeats what it was sent, secrets included, and so does this."""
+    """Refuse a property of the wrong type. Like the service, this repeats the value, even if it is a secret."""
     return Refusal(400, errorCode=100, message=f"Cannot deserialize property '{name}' from {json.dumps(value)}")
 
 
 def wrong_request(message: str, *, status: int = 400, code: object = None) -> Refusal:
-    """The form in which most refusals come."""
+    """The most common form of a refusal."""
     return Refusal(status, error="WrongRequestException", message=message, errorCode=code)
 
 

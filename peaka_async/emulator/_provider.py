@@ -1,4 +1,4 @@
-"""The OAuth2 provider that the emulator's connectors belong to: consent pages, and codes that work once."""
+"""The OAuth2 provider of the emulator's connectors: consent pages, and codes that work once."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _DENIED = {"error": "access_denied", "error_description": "The user denied the r
 @final
 @attrs.frozen
 class Grant:
-    """What a code was exchanged for: the access that a connection lives from."""
+    """The access that a connection uses; a code was exchanged for it."""
 
     id: str
 
 
 class CodeRefused(Exception):
-    """An authorization server does not take a code; `revoked` is the grant that was withdrawn for its second use."""
+    """An authorization server refused a code; `revoked` is the grant that was revoked because of a second use."""
 
     def __init__(self, reason: str, *, revoked: Grant | None = None) -> None:
         super().__init__(reason)
@@ -38,17 +38,17 @@ class CodeRefused(Exception):
 
 
 class AuthorizationServer(Protocol):
-    """What Peaka needs of an OAuth2 provider: the emulator's own, or another one in its place."""
+    """The part of an OAuth2 provider that Peaka uses. It can replace the emulator's own provider."""
 
     def consent_url(self, *, client_id: str, redirect_uri: str, scope: str, state: str) -> str:
-        """Where the customer's browser is sent."""
+        """The URL that the customer's browser is sent to."""
         ...
 
     async def exchange(self, code: str, *, client_id: str, client_secret: str, redirect_uri: str) -> Grant:
         """Exchange a code for access.
 
         Raises:
-            CodeRefused: the provider does not take it.
+            CodeRefused: the provider refuses the code.
         """
         ...
 
@@ -56,7 +56,7 @@ class AuthorizationServer(Protocol):
 @final
 @attrs.frozen
 class Code:
-    """An authorization code, and how often it was presented."""
+    """An authorization code, and the number of times that it was presented."""
 
     value: str = attrs.field(repr=False)
     client_id: str
@@ -67,12 +67,12 @@ class Code:
 
 
 class Provider:
-    """Issues codes by consent, and takes each of them once (RFC 6749, section 4.1).
+    """Issues codes after consent, and accepts each of them once (RFC 6749, section 4.1).
 
     Args:
         code_seconds: how long a code is valid.
-        response_mode: how consent URLs ask for the answer to be delivered.
-        clock: what codes expire by.
+        response_mode: the response mode in consent URLs.
+        clock: the clock for the expiry of codes.
     """
 
     def __init__(
@@ -102,11 +102,11 @@ class Provider:
     async def exchange(self, code: str, *, client_id: str, client_secret: str, redirect_uri: str) -> Grant:  # noqa: ARG002 - any secret will do
         issued = self.codes.get(code)
         if issued is None:
-            reason = "The code is not known"
+            reason = "The code is unknown"
             raise CodeRefused(reason)
         issued = self.codes[code] = attrs.evolve(issued, presented=issued.presented + 1)
         if issued.presented > 1:
-            reason = "The code was used before; what it gave is revoked"
+            reason = "The code was used before; its access is revoked"
             raise CodeRefused(reason, revoked=issued.grant)
         if (issued.client_id, issued.redirect_uri) != (client_id, redirect_uri):
             reason = "The code was issued to another client or redirect URI"
@@ -143,7 +143,7 @@ class Provider:
         return _deliver(query, {**answer, "state": query["state"]})
 
     def _issue(self, client_id: str, redirect_uri: str) -> Code:
-        # Codes of real providers hold characters that a query has to percent-encode.
+        # Codes of real providers contain characters that must be percent-encoded in a query.
         noise = base64.b64encode(secrets.token_bytes(31)).decode()
         value = f"4/{secrets.token_hex(2)}+{noise}"
         code = Code(value, client_id, redirect_uri, self._clock.now().timestamp() + self.code_seconds)
@@ -166,7 +166,7 @@ def _deliver(query: Mapping[str, str], answer: dict[str, str]) -> web.Response:
 
 
 def _problem(query: Mapping[str, str]) -> str | None:
-    """What is wrong with an authorization request; such a request is never answered by a redirect."""
+    """The problem of an authorization request; an invalid request is never answered by a redirect."""
     missing = next((name for name in _REQUIRED if not query.get(name)), None)
     if missing:
         return f"{missing} is missing."
@@ -178,7 +178,7 @@ def _problem(query: Mapping[str, str]) -> str | None:
 
 
 def redirect_problem(url: str) -> str | None:
-    """What is wrong with a URL that a browser is to be sent to."""
+    """The problem of a URL that a browser is to be sent to."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -186,7 +186,7 @@ def redirect_problem(url: str) -> str | None:
     if parts.scheme not in {"http", "https"} or not parts.netloc:
         return "The redirect URI must be an http or https URL."
     if parts.fragment or not url.isascii() or not url.isprintable() or " " in url:
-        return "The redirect URI holds a fragment or a character that it may not."
+        return "The redirect URI holds a fragment or an invalid character."
     return None
 
 

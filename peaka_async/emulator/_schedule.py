@@ -1,4 +1,4 @@
-"""How long the durations of schedules are."""
+"""The durations of schedules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SECONDS = {"days": 86_400.0, "hours": 3_600.0, "minutes": 60.0, "seconds": 1.0}
 
 
 def seconds_of(duration: object) -> float | None:
-    """The seconds of an ISO 8601 duration such as `PT15M`; None where it is none, or takes no time."""
+    """The seconds of an ISO 8601 duration such as `PT15M`; None if it is invalid or zero."""
     found = _DURATION.fullmatch(duration) if isinstance(duration, str) else None
     if found is None:
         return None

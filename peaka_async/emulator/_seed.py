@@ -1,4 +1,4 @@
-"""What the emulator begins with: one organization, workspace and project, with five sources of data."""
+"""The initial state of the emulator: one organization, workspace and project, with five data sources."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ _ADS_VIEWS = ("", "_asset", "_criterion", "_label", "_view")
 
 
 def seed(*, api_key: str | None = None, project_key: str | None = None, project_id: str | None = None) -> State:
-    """Make the state that an emulator begins with.
+    """Make the initial state of an emulator.
 
     Args:
-        api_key: the Partner key; a new one if left out.
-        project_key: the project's key; a new one if left out.
-        project_id: the project's id; `mtKDhe1U` if left out.
+        api_key: the Partner key. Defaults to a new one.
+        project_key: the project's key. Defaults to a new one.
+        project_id: the project's id. Defaults to `mtKDhe1U`.
     """
     state = State(
         partner_key=api_key or f"pk-partner-{secrets.token_hex(16)}",
@@ -82,7 +82,7 @@ def seed(*, api_key: str | None = None, project_key: str | None = None, project_
 def with_keys(
     state: State, *, api_key: str | None = None, project_key: str | None = None, project_id: str | None = None
 ) -> State:
-    """Let a state that was read from a file have the keys, and a project of the id, that are asked for."""
+    """Add the given keys, and a project with the given id, to a state that was read from a file."""
     state.partner_key = api_key or state.partner_key or f"pk-partner-{secrets.token_hex(16)}"
     workspace = next(iter(state.workspaces), "")
     if project_id is not None and project_id not in state.projects:
@@ -109,7 +109,7 @@ def stable_uuid(name: str) -> str:
 
 
 def new_project(state: State, name: str, workspace_id: str, *, project_id: str | None = None) -> ProjectRecord:
-    """Put a project into the state, with its two built-in catalogs and no key."""
+    """Add a project to the state, with its two built-in catalogs and no key."""
     project = ProjectRecord(id=project_id or secrets.token_hex(4), name=name, workspace_id=workspace_id)
     project.catalogs[INTERNAL_CATALOG] = Catalog(
         id=INTERNAL_CATALOG,
@@ -128,7 +128,7 @@ def new_project(state: State, name: str, workspace_id: str, *, project_id: str |
 def add_key(
     project: ProjectRecord, name: str, *, secret: str | None = None, expires_at: datetime | None = None
 ) -> ApiKey:
-    """Give a project a key."""
+    """Add a key to a project."""
     key = ApiKey(
         id=str(uuid.uuid4()),
         name=name,
@@ -140,7 +140,7 @@ def add_key(
 
 
 def catalog_of(state: State, connection: StoredConnection, display_name: str) -> Catalog:
-    """A catalog over a connection, with the tables that such a source has."""
+    """A catalog on a connection, with the tables of such a source."""
     source = _SOURCES.get(connection.type, _OTHER)
     return Catalog(
         id=state.new_id(),
@@ -154,7 +154,7 @@ def catalog_of(state: State, connection: StoredConnection, display_name: str) ->
 
 
 def system_columns(*, bi: bool) -> list[Column]:
-    """The columns that each internal table has from the start."""
+    """The columns that every internal table has."""
     names = {
         "_id": "varchar",
         "_created_at": "timestamp(3)",
@@ -171,7 +171,7 @@ def system_columns(*, bi: bool) -> list[Column]:
 
 
 def _table(name: str, count: int, /, *, cacheable: bool = True, **columns: tuple[str, str]) -> Table:
-    """A table whose rows are made: each column has a type and an expression over the row's number."""
+    """A table with generated rows: each column has a type and an expression over the row's number."""
     return Table(
         name=name,
         count=count,
@@ -341,7 +341,7 @@ def _records() -> list[Table]:
 
 
 def _events() -> Table:
-    """The one table with rows that nobody can write."""
+    """The BI Table with rows; the API has no way to write rows to a BI Table."""
     return Table(
         name="events",
         columns=[*system_columns(bi=True), Column(name="kind"), Column(name="amount", type="bigint")],
@@ -355,7 +355,7 @@ def _events() -> Table:
 @final
 @attrs.frozen
 class _Source:
-    """What a connector gives: the type of its catalogs, their schema and tables."""
+    """The data source of a connector: the type of its catalogs, their schema and tables."""
 
     catalog_type: str | None
     schema: str

@@ -1,4 +1,4 @@
-"""The emulator's server: routing, keys, faults, and what it saw."""
+"""The emulator's server: routing, keys, faults, and the received requests."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _SHOWN_CALLS = 100
 _SAVE_SECONDS = 1.0
 _LEDGER_BODY_BYTES = 65_536
 _MAX_BODY_BYTES = 64 * 1024 * 1024
-_SHUTDOWN_SECONDS = 0.01  # aiohttp takes 0 for no limit, and a fault may hang until the client gives up
+_SHUTDOWN_SECONDS = 0.01  # for aiohttp 0 is no limit, and a fault may hang until the client gives up
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -53,8 +53,8 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Received:
     """A request that reached the API.
 
-    `operation` is None where nothing answers to the path and method. `body` holds the first 64 KiB, and nothing where
-    a fault struck on arrival. `fault` is what the request ran into.
+    `operation` is None if no operation has the path and method. `body` holds the first 64 KiB; it is empty if a fault
+    happened before the body was read. `fault` is the fault of the request.
     """
 
     operation: str | None
@@ -67,36 +67,37 @@ class Received:
 
 
 class Emulator:
-    """A local stand-in for Peaka and for an OAuth2 provider.
+    """A local Peaka, with an OAuth2 provider.
 
     Args:
-        port: where it listens; 0 takes a free port.
+        port: the port to listen on; 0 selects a free port.
         host: a loopback address.
         code_seconds: how long an authorization code is valid.
         state_seconds: how long an OAuth2 flow may take.
-        response_mode: how the provider delivers its answer: in a redirect, or by a form that the browser posts.
-        authorization_server: another provider, in place of the emulator's own, as of a mock server written by others.
-        api_key: the Partner key; a new one if left out.
-        project_key: the project's key; a new one if left out.
-        project_id: the project's id; `mtKDhe1U` if left out.
-        seed: what it begins with: a `State`, or a file of one; a small company with five data sources if left out.
-        state_file: where what it holds is kept from one start to the next. If the file exists, it is the seed.
-        strict: whether answers are as the published document has them, instead of as the live service gives them.
-        manual_time: whether time stands still until `advance` is called.
+        response_mode: how the provider delivers its answer: in a redirect, or in a form that the browser posts.
+        authorization_server: another provider instead of the emulator's own, such as a mock server.
+        api_key: the Partner key. Defaults to a new one.
+        project_key: the project's key. Defaults to a new one.
+        project_id: the project's id. Defaults to `mtKDhe1U`.
+        seed: the initial state: a `State`, or a file with one. Defaults to a small company with five data sources.
+        state_file: a file in which the state is kept. If it exists, it is the initial state.
+        strict: whether answers follow the published document instead of the live service.
+        manual_time: whether time stops until `advance` is called.
         pace: how long work in the background takes.
-        control: whether another process on this machine may set faults and time, and read the ledger, at `/control`.
+        control: whether another process on this machine may set faults and time, and read the received requests, at
+            `/control`.
 
     Attributes:
         api_key: a Partner key.
-        project_id: a project that exists.
+        project_id: the id of the first project.
         project_key: a Project key of that project.
-        faults: what goes wrong, by script.
-        oddities: what the live service does now and then, and the emulator while it is in this set.
+        faults: the script of faults.
+        oddities: odd behaviour that the live service shows now and then; the emulator shows those in this set.
         provider: the emulator's own OAuth2 provider.
-        state: everything that it remembers.
+        state: the emulator's data.
 
     Raises:
-        ConfigurationError: the host is not loopback, or a file cannot be read.
+        ConfigurationError: the host is not a loopback address, or a file cannot be read.
     """
 
     def __init__(
@@ -143,10 +144,10 @@ class Emulator:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port.
+        """The scheme, host and port.
 
         Raises:
-            ConfigurationError: it is not started.
+            ConfigurationError: the emulator is not started.
         """
         if not self.provider.origin:
             msg = "The emulator is not started."
@@ -155,30 +156,30 @@ class Emulator:
 
     @property
     def base_url(self) -> str:
-        """Where the API is.
+        """The API's address, for `PeakaClient(base_url=…)`.
 
         Raises:
-            ConfigurationError: it is not started.
+            ConfigurationError: the emulator is not started.
         """
         return self.origin + _PREFIX
 
     @property
     def requests(self) -> tuple[Received, ...]:
-        """What reached the API, the newest last; at most the last 10,000."""
+        """The last 10,000 requests that reached the API; the newest is the last."""
         return tuple(self._requests)
 
     @property
     def downloads(self) -> tuple[str, ...]:
-        """The targets of requests for exported files, which lie on another host; the newest last."""
+        """The targets of requests for exported files, which are on another host; the newest is the last."""
         return tuple(self._files.targets)
 
     @property
     def codes(self) -> tuple[Code, ...]:
-        """The authorization codes that were issued, and how often each was presented to the provider."""
+        """The issued authorization codes, with the number of times that each was presented to the provider."""
         return tuple(self.provider.codes.values())
 
     def received(self, operation: str | None = None) -> tuple[Received, ...]:
-        """What reached the API for an operation (`queries.execute`), the newest last; for all if none is named.
+        """The requests for an operation (such as `queries.execute`), or for all; the newest is the last.
 
         Raises:
             ConfigurationError: there is no such operation.
@@ -189,23 +190,23 @@ class Emulator:
         return tuple(each for each in self._requests if each.operation == operation)
 
     def connections(self, project_id: str | None = None) -> list[StoredConnection]:
-        """The connections that were made in a project, those that it began with excepted.
+        """The connections that were created in a project, without those of the initial state.
 
-        It is the project of `project_id` unless told otherwise.
+        The default is the project of the attribute `project_id`.
         """
         wanted = project_id or self.project_id
         made = [each for key, each in self.state.connections.items() if key not in self.state.seeded]
         return [each for each in made if each.project_id == wanted]
 
     def add_project(self, name: str) -> Project:
-        """Make another project, with a key of its own."""
+        """Add a project with its own key."""
         workspace = next(iter(self.state.workspaces), "")
         project = new_project(self.state, name, workspace)
         project.created_at = self._world.now
         return Project(project.id, name, add_key(project, name).secret)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass at once: work in the background goes on, and what expires does.
+        """Advance the time: work in the background goes on, and codes, links and keys expire.
 
         Raises:
             ConfigurationError: the number is negative, or too large.
@@ -214,10 +215,10 @@ class Emulator:
         self._world.settle()
 
     def set_row_count(self, catalog: str, schema: str, table: str, count: int) -> None:
-        """Let a source have more or fewer rows, as if its owner had added or removed some.
+        """Set the number of rows of a source's table, as if its owner had added or removed rows.
 
         Raises:
-            ConfigurationError: there is no such table, or its rows are not made by their number.
+            ConfigurationError: there is no such table, or its rows are not generated.
         """
         for found, found_schema, each in self.state.projects[self.project_id].tables():
             if (found.name, found_schema, each.name) == (catalog, schema, table) and each.rows is None:
@@ -236,14 +237,14 @@ class Emulator:
         await self.stop()
 
     async def start(self) -> None:
-        """Listen.
+        """Start to listen.
 
         Raises:
-            ConfigurationError: it is started already.
-            OSError: the port is taken.
+            ConfigurationError: the emulator is already started.
+            OSError: the port is in use.
         """
         if self._runners:
-            msg = "The emulator is started already."
+            msg = "The emulator is already started."
             raise ConfigurationError(msg)
         try:
             self.provider.origin = self._connections.origin = await self._listen(self._application(), self._port)
@@ -256,7 +257,7 @@ class Emulator:
             self._saving = asyncio.create_task(self._keep_saving())
 
     async def stop(self) -> None:
-        """Close all sockets at once; what was stored stays."""
+        """Close all sockets at once. The state stays."""
         runners, self._runners = self._runners, []
         saving, self._saving = self._saving, None
         self.provider.origin = ""
@@ -269,30 +270,30 @@ class Emulator:
             self._save()
 
     async def consent(self, url: str, *, allow: bool = True) -> str:
-        """Do what a person does on the consent page, over HTTP.
+        """Allow or deny on the consent page, over HTTP, as a person does in a browser.
 
         Returns:
-            The URL that the provider sends the browser to, byte for byte; it is not followed. In the form_post mode it
+            The URL that the provider sends the browser to, byte for byte. It is not followed. In the form_post mode it
             is the form's URL with the fields as the query, encoded as a browser encodes the body.
 
         Raises:
-            ConfigurationError: the URL is no consent page of this emulator, or the page turned it down.
+            ConfigurationError: the URL is not a consent page of this emulator, or the page refused the request.
         """
         if not url.startswith(f"{self.origin}/oauth2/authorize?"):
-            msg = "This is no consent page of this emulator."
+            msg = "The URL is not a consent page of this emulator."
             raise ConfigurationError(msg)
         async with aiohttp.ClientSession() as browser:
             async with browser.get(url) as shown:
                 page = _Form.of(await shown.text())
             if page.action is None:
-                msg = f"The consent page turned the request down: HTTP {shown.status}."
+                msg = f"The consent page refused the request: HTTP {shown.status}."
                 raise ConfigurationError(msg)
             decision = {"decision": "allow" if allow else "deny"}
             async with browser.post(self.origin + page.action, data=decision, allow_redirects=False) as decided:
                 return decided.headers.get("Location") or _Form.of(await decided.text()).target()
 
     async def _listen(self, application: web.Application, port: int) -> str:
-        """Serve an application; its origin."""
+        """Serve an application and return its origin."""
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         self._runners.append(runner)
         await runner.setup()
@@ -322,7 +323,7 @@ class Emulator:
         return application
 
     def _served(self, operation: Operation) -> _Handler:
-        """Around each operation: the ledger, the fault of the day, the key, and errors in the API's forms."""
+        """Wrap an operation: record the request, apply faults, check the key, and give errors the API's form."""
 
         async def serve(request: web.Request) -> web.StreamResponse:
             began = time.monotonic()
@@ -400,7 +401,7 @@ class Emulator:
 
     @web.middleware
     async def _answer_framework_errors(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        """What the service's framework answers where no operation is reached."""
+        """Give the answers of the service's framework if the request reaches no operation."""
         try:
             return await handler(request)
         except web.HTTPException as error:
@@ -419,7 +420,7 @@ class Emulator:
 
 
 class _Form(HTMLParser):
-    """The form of a page: where it goes, and what it carries."""
+    """The form of a page: its target and its fields."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -444,7 +445,7 @@ class _Form(HTMLParser):
 
 
 def _begin_with(given: State | str | os.PathLike[str] | None, state_file: Path | None, **options: str | None) -> State:
-    """What was kept, the seed that was given, or the emulator's own; with the keys and the id that were asked for."""
+    """The stored state, else the given seed, else the default seed; with the given keys and project id."""
     if state_file is not None and state_file.exists():
         given = state_file
     if given is None:
@@ -454,7 +455,7 @@ def _begin_with(given: State | str | os.PathLike[str] | None, state_file: Path |
 
 
 def _first_project(state: State) -> tuple[str, str]:
-    """The id of the first project, and its first key."""
+    """The id and the first key of the first project."""
     for project in state.projects.values():
         for key in project.keys.values():
             return project.id, key.secret
@@ -469,7 +470,7 @@ def _response(answer: Answer) -> web.Response:
 
 
 def _loopback(host: str) -> str:
-    """The address to listen on; `localhost` is one address, since two would get two ports."""
+    """The address to listen on. For `localhost` it is a single address, because two would get two ports."""
     if host == "localhost":
         return "127.0.0.1"
     try:
@@ -477,5 +478,5 @@ def _loopback(host: str) -> str:
             return host
     except ValueError:
         pass
-    msg = "The emulator listens on loopback only: it hands out connections to whoever asks."
+    msg = "The emulator listens only on loopback, because it gives connections to everyone who asks."
     raise ConfigurationError(msg)

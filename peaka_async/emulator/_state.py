@@ -1,4 +1,4 @@
-"""Everything that the emulator remembers, as data: it can be written to a file and read back."""
+"""The state of the emulator, as data that can be written to a file and read back."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _ID_STEP = 1_048_583
 @final
 @attrs.frozen
 class StoredConnection:
-    """A connection as it was when it was asked for.
+    """A connection, with the properties of its request.
 
-    It is active once it can read data: at once with a full credential, after the callback in an OAuth2 flow. Until
+    It is active if it can read data: at once with a full credential, or after the callback of an OAuth2 flow. Until
     then `url` is the consent page.
     """
 
@@ -51,7 +51,7 @@ class StoredConnection:
 @final
 @attrs.frozen
 class Flow:
-    """A consent that was asked for: its state leads back to it."""
+    """A flow that waits for consent; it is found by its state."""
 
     connection_id: str
     project_id: str
@@ -66,8 +66,8 @@ class Flow:
 class Column:
     """A column of a table.
 
-    `type` is Trino's name. `made` is a DuckDB expression over the row's number `i`, for tables whose rows are made.
-    A hidden column is in no list and no `*`.
+    `type` is Trino's name. `made` is a DuckDB expression over the row's number `i`, for tables with generated rows. A
+    hidden column is not listed, and is not part of `*`.
     """
 
     name: str
@@ -84,9 +84,9 @@ class Column:
 
 @attrs.define(kw_only=True)
 class Table:
-    """A table with its rows: those in `rows`, as texts or None, or as many as `count` says, made by its columns.
+    """A table with its rows: those in `rows`, as texts or None, or `count` rows that its columns generate.
 
-    `most` is how many there were at most: a cache has those that its source has lost.
+    `most` is the largest number of rows so far: a cache keeps rows that its source has lost.
     """
 
     name: str
@@ -106,7 +106,7 @@ class Table:
 
 @attrs.define(kw_only=True)
 class ParametricTable:
-    """A table with values for the parameters of another."""
+    """A table that is made from another table, with values for its parameters."""
 
     from_schema: str
     from_table: str
@@ -117,7 +117,7 @@ class ParametricTable:
 
 @attrs.define(kw_only=True)
 class Catalog:
-    """A catalog. `capped` says that reads of its tables stop at 100 rows unless they are cached."""
+    """A catalog. If it is `capped`, reads of its tables stop at 100 rows unless the table is cached."""
 
     id: str
     name: str
@@ -132,7 +132,7 @@ class Catalog:
 
 @attrs.define(kw_only=True)
 class SavedQuery:
-    """A saved query. `schedule` is as it was sent."""
+    """A saved query. `schedule` is unchanged from the request."""
 
     id: str
     display_name: str
@@ -153,7 +153,7 @@ class SavedQuery:
 
 @attrs.define(kw_only=True)
 class Folder:
-    """A folder of queries; its path is that of its parents."""
+    """A folder of queries. Its path follows from its parents."""
 
     id: str
     name: str
@@ -163,7 +163,7 @@ class Folder:
 
 @attrs.define(kw_only=True)
 class Run:
-    """A run of a cache. `counted` is how many rows the source had when it ended."""
+    """A run of a cache. `counted` is the number of rows of the source when the run ended."""
 
     id: str
     mode: str
@@ -178,7 +178,7 @@ class Run:
 
 @attrs.define(kw_only=True)
 class StoredCache:
-    """A cache. Until its first sync has ended it holds no rows."""
+    """A cache. It holds no rows until its first sync has ended."""
 
     id: str
     catalog_id: str
@@ -236,7 +236,7 @@ class Relation:
 
 @attrs.define(kw_only=True)
 class Notes:
-    """What was said of a table for the agent; columns by their names."""
+    """The metadata of a table for the agent, with its columns by name."""
 
     description: str | None = None
     use_with_ai: bool = True
@@ -265,7 +265,7 @@ class ApiKey:
 
 @attrs.define(kw_only=True)
 class ProjectRecord:
-    """A project with all that is in it."""
+    """A project with everything in it."""
 
     id: str
     name: str
@@ -286,7 +286,7 @@ class ProjectRecord:
     threads: dict[str, Thread] = attrs.field(factory=dict)
 
     def tables(self) -> Iterator[tuple[Catalog, str, Table]]:
-        """All tables with their catalogs and schemas, those of saved queries excepted."""
+        """All tables with their catalogs and schemas, without those of saved queries."""
         for catalog in self.catalogs.values():
             for schema, tables in catalog.schemas.items():
                 for table in tables.values():
@@ -317,7 +317,7 @@ class Organization:
 
 @attrs.define(kw_only=True)
 class Due:
-    """What is to happen at a time: `kind` of it, to the thing `key` of a project; `number` tells one from the next."""
+    """An event at a given time: its `kind`, and the `key` of an object in a project; `number` tells events apart."""
 
     at: datetime
     kind: str
@@ -328,10 +328,9 @@ class Due:
 
 @attrs.define(kw_only=True)
 class State:
-    """Everything that the emulator remembers.
+    """The data of the emulator.
 
-    A file of it is JSON with the attributes' names in camel case. `save` writes one, which is also the way to get a
-    seed to begin with.
+    Its file is JSON, with the attributes' names in camelCase. To make a seed file, start with a file that `save` wrote.
     """
 
     partner_key: str = attrs.field(default="", repr=False)
@@ -347,16 +346,16 @@ class State:
     ids: int = 0
 
     def new_id(self) -> str:
-        """A decimal id of 18 digits that was never used."""
+        """A new decimal id of 18 digits."""
         self.ids += 1
         return str(_FIRST_ID + self.ids * _ID_STEP)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> State:
-        """Read a file that `save` wrote, or that is written like one.
+        """Read a file of the form that `save` writes.
 
         Raises:
-            ConfigurationError: it cannot be read, or is no such file.
+            ConfigurationError: the file cannot be read, or has another form.
         """
         try:
             return decode(Path(path).read_bytes(), cls)
@@ -366,7 +365,7 @@ class State:
             problem = str(mismatch)
         except ValueError:
             problem = "it is not JSON"
-        msg = f"The emulator cannot begin with the file {os.fspath(path)!r}: {problem}."
+        msg = f"The emulator cannot use the file {os.fspath(path)!r} as its initial state: {problem}."
         raise ConfigurationError(msg)
 
     def save(self, path: str | os.PathLike[str]) -> None:

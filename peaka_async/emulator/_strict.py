@@ -1,4 +1,4 @@
-"""Strict mode: answers in the forms that the published document gives them."""
+"""Strict mode: answers in the form of the published document."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _ONE_OBJECT = frozenset(
         "workspaces.list",
     }
 )
-"""The document has one object where the service gives a list."""
+"""Operations for which the document has one object, and the service returns a list."""
 
 _TEXT = frozenset({"supported_drivers.get", "supported_drivers.get_jdbc", "supported_drivers.get_sql_alchemy"})
-"""The document has a string where the service gives an object."""
+"""Operations for which the document has a string, and the service returns an object."""
 
 _WITHOUT_A_SCHEMA = frozenset({"info", "queries.execute", "sql.transpile"})
-"""The document says nothing about the answer."""
+"""Operations whose answer is not documented."""
 
 
 def as_documented(operation: str, answer: Answer) -> Answer:
@@ -50,7 +50,7 @@ def _shaped(operation: str, answer: Answer) -> object:
 
 
 def _without_plain_values(body: object) -> object:
-    """Parametric tables without those values of parameters that are no objects, which the document does not allow."""
+    """Parametric tables without parameter values that are not objects: the document allows only objects."""
     if isinstance(body, list):
         return [_without_plain_values(each) for each in body]
     if not isinstance(body, dict):

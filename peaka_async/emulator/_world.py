@@ -1,4 +1,4 @@
-"""What all groups share: the state, the clock, what is due, and what is odd today."""
+"""The objects that all groups share: the state, the clock, events that are due, and oddities."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Happening = Callable[[ProjectRecord, str, int], None]
 
 
 class Oddity(enum.Enum):
-    """Something that the live service was seen to do now and then; `emulator.oddities` holds those that it does."""
+    """Odd behaviour that the live service shows now and then; the emulator shows those in `emulator.oddities`."""
 
     CACHE_HANGS = "a sync stays RUNNING, and its `updatedAt` is its `createdAt`"
     CACHE_FAILS = "a sync ends FAILED, with a reason"
@@ -32,22 +32,22 @@ class Oddity(enum.Enum):
     REFRESH_HANGS = "the refresh of a materialized query stays RUNNING"
     REFRESH_FAILS = "the refresh of a materialized query ends FAILED"
     METADATA_STUCK = "a metadata refresh ends `stuck`"
-    LINKS_EXPIRED = "the links of an export are expired when they are given out"
+    LINKS_EXPIRED = "the links of an export have expired when they are returned"
     SECOND_QUESTION_MARK = "the callback comes back as `?connectionId=…?status=…`"
-    CALLBACK_ANSWERS_ID = "`connections.oauth2_callback` answers `{id}` alone"
+    CALLBACK_ANSWERS_ID = "`connections.oauth2_callback` answers with `{id}` only"
 
 
 @final
 @attrs.frozen(kw_only=True)
 class Pace:
-    """How long work in the background takes, in seconds.
+    """The duration of work in the background, in seconds.
 
     Attributes:
         waits: from the trigger until the work begins.
-        runs: from its begin to its end.
-        record: from the trigger of a cache's run until its record can be seen.
-        deletes: how long the deletion of a cache takes.
-        links: how long a link to an exported file works.
+        runs: from the beginning to the end of the work.
+        record: from the trigger of a cache's run until its record is visible.
+        deletes: the deletion of a cache.
+        links: the lifetime of a link to an exported file.
     """
 
     waits: float = 0.1
@@ -58,7 +58,7 @@ class Pace:
 
 
 class World:
-    """The state with everything that changes it by itself."""
+    """The state, with everything that changes it in the background."""
 
     def __init__(self, state: State, clock: Clock, *, strict: bool = False, pace: Pace | None = None) -> None:
         self.state, self.clock, self.strict = state, clock, strict
@@ -70,20 +70,20 @@ class World:
 
     @property
     def now(self) -> datetime:
-        """The time; what was due happens at the time at which it was."""
+        """The current time. Each event happens at the time at which it was due."""
         return self._moment or self.clock.now()
 
     @functools.cached_property
     def engine(self) -> Engine:
-        """What runs SQL; it loads duckdb and sqlglot."""
-        from peaka_async.emulator._sql.engine import Engine  # noqa: PLC0415 - who runs no SQL does not load it
+        """The engine that runs SQL; it loads duckdb and sqlglot."""
+        from peaka_async.emulator._sql.engine import Engine  # noqa: PLC0415 - loaded only if SQL is run
 
         return Engine(lambda: self.now)
 
     def deviates(self, _: Deviation) -> bool:
-        """Whether to do what the live service does, instead of what the document says.
+        """Whether to follow the live service instead of the document.
 
-        The deviation is named where it happens, so that none can be listed that the code does not have.
+        The code names the deviation, so that all listed deviations are in the code.
         """
         return not self.strict
 
@@ -102,21 +102,21 @@ class World:
         return query
 
     def no_query(self, query_id: str) -> Refusal:
-        """The answer where there is no query of that id."""
+        """The answer if there is no query with that id."""
         status = 400 if self.deviates(Deviation.DELETED_THING) else 404
         return wrong_request(f"There is no query with id {query_id}", status=status, code="cn004")
 
     def on(self, kind: str, happening: Happening) -> None:
-        """Say what happens when something of this kind is due."""
+        """Set the handler for events of this kind."""
         self._happenings[kind] = happening
 
     def later(self, seconds: float, kind: str, project: ProjectRecord, key: str, number: int = 0) -> None:
-        """Let something be due."""
+        """Add an event that is due after this many seconds."""
         due = Due(at=self.now + timedelta(seconds=seconds), kind=kind, project_id=project.id, key=key, number=number)
         bisect.insort(self.state.due, due, key=_at)
 
     def settle(self) -> None:
-        """Let everything happen that is due, in its order and each at its time."""
+        """Handle all events that are due, in order and each at its own time."""
         due, now = self.state.due, self.clock.now()
         while due and due[0].at <= now:
             first = due.pop(0)

@@ -258,7 +258,7 @@ async def test_a_second_use_of_a_code_destroys_the_connection(api, emulator):
         400,
         {
             "error": "INVALID_GRANT",
-            "message": "The code was used before; what it gave is revoked",
+            "message": "The code was used before; its access is revoked",
             "errorCode": "oa002",
         },
     )

@@ -104,7 +104,7 @@ async def test_the_curl_lines_work_as_printed(start, require_program):
     ("arguments", "status", "says"),
     [
         (("--host", "0.0.0.0"), 2, "loopback only"),  # noqa: S104 - the point of the test
-        (("--port", "70000"), 2, "70000 is no port"),
+        (("--port", "70000"), 2, "70000 is not a valid port"),
         (("--port", "x"), 2, "invalid"),
     ],
 )

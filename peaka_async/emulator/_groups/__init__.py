@@ -1,1 +1,1 @@
-"""The operations of the emulator, one module a group, named as the client's groups are."""
+"""The operations of the emulator, with one module per group; the names are those of the client's groups."""

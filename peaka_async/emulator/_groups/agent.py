@@ -1,4 +1,4 @@
-"""The AI agent: chats about a project's data, with answers that are always the same."""
+"""The AI agent: chats about a project's data; the same question always gets the same answer."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Agent:
         return {"result": {"messages": [*thread.messages], "threadId": thread.id, "sql": steps["query"]["sql"]}}
 
     def _chat_stream(self, call: Call) -> web.Response:
-        """The answer as events: one for each step of the agent, in each stream mode that was asked for."""
+        """The answer as events: one for each step of the agent, in each requested stream mode."""
         modes = texts(call.json_object(), "streamModes") or ["updates"]
         thread, steps = self._answer(call)
         events: list[tuple[str, dict[str, object]]] = [("metadata", {"threadId": thread.id})]
@@ -56,7 +56,7 @@ class Agent:
         return web.Response(body=_stream(events), content_type="text/event-stream")
 
     def _answer(self, call: Call) -> tuple[Thread, dict[str, dict[str, object]]]:
-        """Go on with a thread, or begin one; what the agent did, step by step."""
+        """Continue or start a thread; return it with the steps of the agent."""
         project, body = self._world.project(call), call.json_object()
         message = text(body, "message")
         thread = self._thread(project, optional_text(body, "threadId"), message)
@@ -125,7 +125,7 @@ def _shown(thread: Thread) -> dict[str, object]:
 
 
 def _stream(events: Iterable[tuple[str, dict[str, object]]]) -> bytes:
-    """Events as a Spring server writes them: no space after the colon, and a comment to begin with."""
+    """Events in the form of a Spring server: a comment first, and no space after the colon."""
     lines = [":connected\n\n"]
     for number, (name, data) in enumerate(events, start=1):
         lines.append(f"id:{number}\nevent:{name}\ndata:{json.dumps(data)}\n\n")

@@ -1,4 +1,4 @@
-"""API keys: the Project keys of a project. They need a Partner key."""
+"""API keys: the Project keys of a project. The operations need a Partner key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from peaka_async.emulator._world import World
 
 
 class ApiKeys:
-    """The keys of a project. A secret is shown once, when its key is made."""
+    """The keys of a project. A secret is shown once, when its key is created."""
 
     def __init__(self, world: World) -> None:
         self._world = world

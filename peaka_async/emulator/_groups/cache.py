@@ -1,4 +1,4 @@
-"""Caches: copies of tables that are kept in step with their source."""
+"""Caches: copies of tables that are kept up to date with their source."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _PAGE = 10
 class Caches:
     """The caches of a project.
 
-    A run's record appears some time after its trigger, then it runs, then it ends. Each of the two kinds of runs has a
-    slot of its own, whose record stays until the next run of its kind has begun.
+    The record of a run appears some time after its trigger; then the run begins, and then it ends. Each of the two
+    kinds of runs has a slot, which keeps its record until the next run of that kind has begun.
     """
 
     def __init__(self, world: World) -> None:
@@ -64,7 +64,7 @@ class Caches:
         return self._cached(self._world.project(call), call.json_object())
 
     def _create_batch(self, call: Call) -> object:
-        """Create each by itself: one can fail without the others."""
+        """Create each cache separately: if one fails, the others are still created."""
         project = self._world.project(call)
         return [self._one_of_batch(project, body) for body in call.json_objects()]
 
@@ -78,7 +78,7 @@ class Caches:
             return {"success": False, "error": error, "cache": None}
 
     def _cached(self, project: ProjectRecord, body: dict[str, object]) -> dict[str, object]:
-        """The cache that a request asks for, made or found."""
+        """The cache for a request, new or existing."""
         place = text(body, "catalogId"), text(body, "schemaName"), text(body, "tableName")
         catalog_id, schema, name = place
         catalog = project.catalogs.get(catalog_id)
@@ -95,12 +95,12 @@ class Caches:
         cache = StoredCache(id=str(uuid.uuid4()), catalog_id=catalog_id, schema=schema, table=name)
         self._set_schedules(project, cache, body)
         project.caches[cache.id] = cache
-        # Which slot a first sync fills depends on what was asked for.
+        # The request decides which slot the first sync fills.
         self._start(project, cache, _INCREMENTAL if cache.incremental_schedule is not None else _FULL)
         return _settings(project, cache)
 
     def _refuse_again(self, cache: StoredCache) -> None:
-        """What is answered to a second create: it depends on how far the first one is."""
+        """Refuse a second create; the answer depends on the progress of the first."""
         syncing = not cache.filled and any(run.status == "RUNNING" for run in cache.runs)
         if (syncing or cache.deleting) and self._world.deviates(Deviation.CACHE_AGAIN_WHILE_SYNCING):
             raise Refusal(500, error="Internal Server Error", message="Workflow execution is already running")
@@ -307,7 +307,7 @@ def _status(project: ProjectRecord, cache: StoredCache, *, logs: bool) -> dict[s
 
 
 def _state(cache: StoredCache, slots: list[Run]) -> str:
-    """The state of the newest run of both slots; that of one that runs goes before."""
+    """The state of a running run, else of the newest run of both slots."""
     if cache.deleting:
         return "DELETED"
     if not slots:
@@ -327,7 +327,7 @@ def _execution(run: Run) -> dict[str, object]:
             "numberOfCachedRecords": run.cached,
             "numberOfInsertedRecords": run.inserted,
             "numberOfUpdatedRecords": 0,
-            # The service says 0 also where an incremental sync has removed rows.
+            # The service says 0 even if an incremental sync has removed rows.
             "numberOfDeletedRecords": 0,
             "lastOffset": None,
             "lastCacheTxId": None,

@@ -90,7 +90,7 @@ class Catalogs:
         return [shown_column(each) for each in self.columns(call)]
 
     def columns(self, call: Call) -> list[Column]:
-        """The visible columns of a call's table; those of a saved query are found out by asking it."""
+        """The visible columns of a call's table; for a saved query they come from its execution."""
         catalog = self._readable(call)
         schema, name = schema_in(catalog, call), call.path["tableName"]
         table = table_of(catalog, schema, name)
@@ -110,7 +110,7 @@ class Catalogs:
         if table is None and name not in table_names(project, catalog, schema):
             raise _no_table(schema, name)
         if table is None:
-            # Of a saved query the service knows nothing more.
+            # The service has no further data about a saved query.
             return {"isCached": False}
         found = shown_table(project, catalog, schema, name, table)
         return {each: found[each] for each in ("supportedCacheTypes", "isCached", "isCacheable")}
@@ -161,7 +161,7 @@ class Catalogs:
         }
 
     def _readable(self, call: Call) -> Catalog:
-        """The catalog of a call; its source is asked, so its connection has to be there."""
+        """The catalog of a call. Its source is read, so its connection must exist."""
         catalog = catalog_in(self._world, call)
         if catalog.connection_id is not None and catalog.connection_id not in self._world.state.connections:
             raise _no_connection(catalog.connection_id)
@@ -195,7 +195,7 @@ def table_names(project: ProjectRecord, catalog: Catalog, schema: str) -> list[s
 
 
 def refuse_taken_name(world: World, project: ProjectRecord, name: str) -> None:
-    """Refuse the name of a catalog that a project has already."""
+    """Refuse a name that another catalog of the project has."""
     if any(each.name == name for each in project.catalogs.values()):
         message = "There are already a catalog with same name!!"
         if world.deviates(Deviation.DUPLICATE_CATALOG):
@@ -204,7 +204,7 @@ def refuse_taken_name(world: World, project: ProjectRecord, name: str) -> None:
 
 
 def share(world: World, catalog: Catalog, target: str) -> str:
-    """Give another project a catalog with the same tables; the id that it has there."""
+    """Give another project a catalog with the same tables; return the id that it has there."""
     project = world.state.projects.get(target)
     if project is None:
         raise not_found(f"There is no project with id {target}")

@@ -1,4 +1,4 @@
-"""The connections group: its state, its nine operations, and Peaka's own OAuth2 callback."""
+"""The connections group: its nine operations, and Peaka's own OAuth2 callback."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PEAKA_CALLBACK = "/oauth2/callback"
 
 _TOKENS = frozenset({"accessToken", "refreshToken"})
 
-WRONG_SECRET = "wrong"  # noqa: S105 - what no source takes
+WRONG_SECRET = "wrong"  # noqa: S105 - a secret that every source refuses
 _UNREACHABLE_PORT = "1"
 
 
@@ -32,8 +32,8 @@ class Connections:
     """The connections of all projects.
 
     Args:
-        world: where they are kept.
-        provider: whose consent pages are shown, and who exchanges the codes.
+        world: the state.
+        provider: shows the consent pages and exchanges the codes.
         state_seconds: how long a flow may take.
     """
 
@@ -62,7 +62,7 @@ class Connections:
         )
 
     def routes(self) -> list[web.RouteDef]:
-        """Where a provider sends the browser when Peaka takes the redirect itself."""
+        """The URL that a provider sends the browser to if Peaka itself takes the redirect."""
         return [
             # A HEAD request must not complete a flow.
             web.get(_PEAKA_CALLBACK, self._take_redirect, allow_head=False),
@@ -132,7 +132,7 @@ class Connections:
         return flow
 
     async def _complete(self, flow: Flow, answer: dict[str, str]) -> StoredConnection:
-        """Exchange the code of a provider's answer, and bring the connection of its flow to life."""
+        """Exchange the code of a provider's answer, and activate the connection of its flow."""
         if self._world.now >= flow.expires_at:
             raise Refusal(400, error="INVALID_STATE", message="The state is expired", errorCode="oa001")
         if "error" in answer:
@@ -156,7 +156,7 @@ class Connections:
             raise Refusal(400, error="INVALID_GRANT", message=refused.reason, errorCode="oa002") from None
 
     def _destroy(self, grant: Grant) -> None:
-        """Remove what lived from a grant that its provider has revoked."""
+        """Remove the connections that used a grant that its provider has revoked."""
         for stored in [each for each in self._stored.values() if each.grant == grant]:
             del self._stored[stored.id]
 
@@ -166,9 +166,9 @@ class Connections:
             answer = _parse(raw)
             flow = self._flow(answer)
         except Refusal:
-            return _html.notice("This flow is not known", "Begin again in the application you came from.", status=400)
+            return _html.notice("This flow is unknown", "Start again in the application you came from.", status=400)
         if flow.callback is None:
-            return _html.notice("This flow ends elsewhere", "It was begun without a connectionCallback.", status=400)
+            return _html.notice("This flow ends elsewhere", "It was started without a connectionCallback.", status=400)
         try:
             await self._complete(flow, answer)
         except Refusal:
@@ -219,7 +219,7 @@ class Connections:
 
 
 def _parse(query: str) -> dict[str, str]:
-    """The parameters of a provider's answer; none may come twice (RFC 6749, section 3.1)."""
+    """The parameters of a provider's answer; each may occur only once (RFC 6749, section 3.1)."""
     pairs = parse_qsl(query, keep_blank_values=True)
     answer = dict(pairs)
     repeated = [name for name in ("code", "state", "error") if sum(key == name for key, _ in pairs) > 1]
@@ -251,7 +251,7 @@ def _callback_url(body: dict[str, object]) -> str | None:
 def _credential(body: dict[str, object], connector: Connector, *, ends_at_callback: bool) -> dict[str, object]:
     """The credential of a request, if it is enough for the connector.
 
-    A flow that ends at a connectionCallback can be served by Peaka's own app and callback.
+    A flow that ends at a connectionCallback can use Peaka's own app and callback.
     """
     credential = body.get("credential")
     if not credential and connector.needs_redirect and ends_at_callback:
@@ -272,7 +272,7 @@ def _credential(body: dict[str, object], connector: Connector, *, ends_at_callba
 
 
 def _reach_source(credential: dict[str, object], connector: Connector) -> None:
-    """Refuse a credential that no source takes: a secret that is `wrong`, or port 1, where nobody listens."""
+    """Refuse a credential that no source accepts: the secret `wrong`, or port 1, on which nothing listens."""
     confidential = [field.name for field in connector.fields if field.confidential]
     if str(credential.get("port")) == _UNREACHABLE_PORT:
         problem = "connection refused"
@@ -280,13 +280,13 @@ def _reach_source(credential: dict[str, object], connector: Connector) -> None:
         problem = "authentication failed"
     else:
         return
-    # The live service names a route of its own, and never what it was sent.
+    # The live service shows one of its internal routes, and never the credential.
     message = f"POST http://connector-service.internal:8080/v1/{connector.type.lower()}/validate: {problem}"
     raise Refusal(400, error="INVALID_CREDENTIALS", message=message)
 
 
 def _needed(credential: dict[str, object], connector: Connector, *, ends_at_callback: bool) -> list[str]:
-    """What the credential must hold; an own OAuth2 app without tokens has to say where its redirect goes."""
+    """The required fields of the credential. The partner's own OAuth2 app without tokens needs a redirect URL."""
     if not connector.needs_redirect:
         return connector.required
     if "accessToken" in credential:

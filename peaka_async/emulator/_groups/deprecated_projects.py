@@ -1,4 +1,4 @@
-"""Projects without their workspace: those of all workspaces, made in the default one."""
+"""Projects without a workspace: all projects are listed, and new ones are created in the default workspace."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from peaka_async.emulator._world import World
 
 
 class DeprecatedProjects:
-    """The older operations, which the service keeps for old clients."""
+    """The older operations, which the service keeps for existing clients."""
 
     def __init__(self, world: World) -> None:
         self._world = world

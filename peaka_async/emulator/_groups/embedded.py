@@ -1,4 +1,4 @@
-"""Embedded Peaka: sessions of the user interface, of which the emulator has only the URLs."""
+"""Embedded Peaka: sessions of the user interface. The emulator has only their URLs."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ _KEPT = timedelta(days=1)
 
 
 class Exports:
-    """The exports of a project: queued, running, then with files behind links."""
+    """The exports of a project: first queued, then running, then with links to files."""
 
     def __init__(self, world: World, files: Files) -> None:
         self._world, self._files = world, files
@@ -78,7 +78,7 @@ class Exports:
         return self._start(call, job)
 
     def _job(self, call: Call) -> ExportJob:
-        """The job that a request asks for, if it can be read."""
+        """The job for a request, if the request is valid."""
         body = call.json_object()
         if body.get("format", "CSV") not in _FORMATS:
             raise unreadable(name="format", value=body["format"])
@@ -139,7 +139,7 @@ class Exports:
         return job.status
 
     def _is_gone(self, job: ExportJob) -> bool:
-        """Whether the files were removed: after a day, and when the emulator that made them ended."""
+        """Whether the files were removed: after a day, or because the emulator that made them has stopped."""
         if job.finished_at is not None and self._world.now >= job.finished_at + _KEPT:
             self._files.remove(job.id)
         return any(self._files.size(job.id, name) is None for name in job.files)
@@ -207,7 +207,7 @@ class Exports:
         return self._world.engine.run(project, f"SELECT {chosen} FROM {source} LIMIT {limit}")  # noqa: S608 - bound
 
     def _columns(self, project: ProjectRecord, job: ExportJob) -> list[str]:
-        """The columns of a table; none for a query, and for a table that is one."""
+        """The columns of a table; empty for a query, and for a table that is a saved query."""
         catalog = project.catalogs.get(str(job.catalog_id))
         table = table_of(catalog, str(job.schema), str(job.table)) if catalog is not None else None
         if table is None:

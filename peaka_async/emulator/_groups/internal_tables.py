@@ -40,7 +40,7 @@ _TYPES = {
 
 
 class InternalTables:
-    """The internal tables of a project. Their rows come from CSV files alone; BI Tables get none."""
+    """The internal tables of a project. Their rows come only from CSV files; BI Tables get no rows."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -69,7 +69,7 @@ class InternalTables:
         )
 
     def _place(self, call: Call) -> _Place:
-        """Where the tables of a call are: Peaka Tables, or BI Tables."""
+        """The tables that a call is about: Peaka Tables or BI Tables."""
         project = self._world.project(call)
         bi = "/bitable" in call.request.path
         schema = "bitable" if bi else "table"
@@ -84,7 +84,7 @@ class InternalTables:
         name = place.name_of(call.path["tableName"])
         if name in place.tables:
             if place.bi:
-                # Two names can meet in one table.
+                # Two names can be stored as the same name.
                 return place.shown(place.tables[name])
             raise _postgres(f'relation "{name}" already exists')
         columns = [attrs.evolve(each, id=self._world.state.new_id()) for each in system_columns(bi=place.bi)]
@@ -130,12 +130,12 @@ class InternalTables:
         return column
 
     def _answered(self, place: _Place, column: Column, body: dict[str, object]) -> dict[str, object]:
-        """A column as the answer has it: that of a BI Table echoes a name that is not kept."""
+        """A column in the form of the answer. For a BI Table the answer has the requested name, not the stored one."""
         echoed = optional_text(body, "displayName") if place.bi else None
         return {**shown_column(column), "displayName": echoed or column.display_name or column.name}
 
     def _update_column(self, call: Call) -> object:
-        """Replace a column's definition: the whole of it is needed."""
+        """Replace a column's definition; the request must be complete."""
         place, body = self._place(call), call.json_object()
         table = place.find(call)
         index = _index_of(table, call)
@@ -160,7 +160,7 @@ class InternalTables:
         table.version += 1
 
     def _import_csv(self, call: Call) -> object:
-        """Append the rows of a file: all of them, or none if a value is not of its column's type."""
+        """Append all rows of a file, or no row if a value is not valid for its column's type."""
         began = self._world.now
         table = self._place(call).find(call)
         parts = parts_of(call.request.headers.get("Content-Type", ""), call.body)
@@ -217,7 +217,7 @@ class _Place:
     bi: bool
 
     def name_of(self, name: str) -> str:
-        """A name as it is stored; those of BI Tables lose their underscores."""
+        """The stored form of a name; names of BI Tables lose their underscores."""
         return name.lower().replace("_", "") if self.bi else name.lower()
 
     def find(self, call: Call) -> Table:
@@ -233,7 +233,7 @@ class _Place:
 
 @attrs.frozen
 class _Mapping:
-    """Which column of a file fills which of a table; None for one that the file does not have."""
+    """A mapping from columns of a file to columns of a table; None for a column that the file does not have."""
 
     places: dict[str, int | None]
     first_line: int
@@ -277,5 +277,5 @@ def _index_of(table: Table, call: Call) -> int:
 
 
 def _postgres(message: str) -> Refusal:
-    """The database's own message, which the service hands on."""
+    """The database's message, which the service passes on."""
     return Refusal(400, errorCode=100, message=f"org.postgresql.util.PSQLException: ERROR: {message}")

@@ -17,7 +17,7 @@ _INTERNAL = frozenset({("peaka", "table"), ("peaka", "bitable")})
 class MaterializedQueries:
     """The refreshes of materialized queries.
 
-    A refresh waits, runs and ends. Until it runs the state is that of the one before.
+    A refresh waits, runs and ends. Until it runs, the state is that of the previous refresh.
     """
 
     def __init__(self, world: World) -> None:
@@ -37,7 +37,7 @@ class MaterializedQueries:
         )
 
     def begin(self, project: ProjectRecord, query: SavedQuery) -> None:
-        """Store the result of a query that has become a materialized one; a plain one keeps none."""
+        """Store the result of a query that has become materialized; a plain query has no stored result."""
         query.schedule_number += 1
         query.next_at = None
         query.snapshot = None
@@ -57,7 +57,7 @@ class MaterializedQueries:
         self._trigger(self._world.project(call), query)
 
     def _cancel(self, call: Call) -> None:
-        """Cancel what runs; without anything that does it is accepted too."""
+        """Cancel a running refresh. If no refresh is running, the call is accepted too."""
         query = self._find(call)
         if query.running:
             query.run += 1
@@ -109,7 +109,7 @@ class MaterializedQueries:
             self._world.later(seconds, "refresh is scheduled", project, query.id, query.schedule_number)
 
     def _store(self, project: ProjectRecord, query: SavedQuery) -> bool:
-        """Store the rows as they are now; over internal tables alone the result is live, and nothing is stored."""
+        """Store the current rows. If the query reads only internal tables, the result is live and nothing is stored."""
         try:
             tables = self._world.engine.bind(project, query.sql).tables
             if tables and all((each.catalog, each.schema) in _INTERNAL for each in tables):

@@ -1,4 +1,4 @@
-"""Metadata: what the AI agent knows of a project's tables."""
+"""Metadata: what the AI agent knows about a project's tables."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MATCHES = 5
 
 
 class Metadata:
-    """The metadata of a project. A refresh waits, is active and ends; what is known does not go away meanwhile."""
+    """The metadata of a project. A refresh waits, is active and ends; meanwhile the metadata stays."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -209,7 +209,7 @@ class Metadata:
         }
 
     def _update_usage(self, call: Call) -> object:
-        """Let the agent use all tables of a catalog or schema, or not."""
+        """Set whether the agent may use the tables of a catalog or schema."""
         usage = call.json_object().get("useWithAI")
         if not isinstance(usage, bool):
             raise unreadable(name="useWithAI", value=usage)
@@ -277,7 +277,7 @@ def _known_words(table: Table) -> set[str]:
 
 
 def _words(call: Call, name: str) -> set[str]:
-    """The words of a query parameter that has to be there."""
+    """The words of a required query parameter."""
     value = call.query.get(name)
     if not value:
         raise Refusal(400, error="Bad Request", message=f"Missing parameter '{name}'")

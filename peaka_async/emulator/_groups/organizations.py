@@ -1,4 +1,4 @@
-"""Organizations: the top level. They need a Partner key."""
+"""Organizations: the top level. The operations need a Partner key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from peaka_async.emulator._world import World
 
 
 class Organizations:
-    """The organizations that a Partner key reaches: all."""
+    """The organizations. A Partner key can access all of them."""
 
     def __init__(self, world: World) -> None:
         self._world = world

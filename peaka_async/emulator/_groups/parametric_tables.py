@@ -1,4 +1,4 @@
-"""Parametric tables: tables of a REST source with values for their parameters."""
+"""Parametric tables: tables of REST sources, with values for their parameters."""
 
 from __future__ import annotations
 

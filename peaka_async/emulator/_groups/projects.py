@@ -1,4 +1,4 @@
-"""Projects, by their workspace. They need a Partner key."""
+"""Projects, by their workspace. The operations need a Partner key."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Projects:
 
 
 def create(world: World, call: Call, workspace_id: str) -> object:
-    """Make the project that a call asks for."""
+    """Create the project of a call."""
     body = call.json_object()
     project = new_project(world.state, text(body, "name"), workspace_id)
     project.description = optional_text(body, "description")
@@ -69,7 +69,7 @@ def update(world: World, call: Call, project: ProjectRecord) -> object:
 
 
 def delete(world: World, project: ProjectRecord) -> None:
-    """Delete a project with everything in it, its connections included."""
+    """Delete a project with everything in it, including its connections."""
     state = world.state
     del state.projects[project.id]
     for connection in [each for each in state.connections.values() if each.project_id == project.id]:

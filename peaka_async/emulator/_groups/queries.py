@@ -1,4 +1,4 @@
-"""Queries: saved SQL, and the execution of SQL."""
+"""Queries: saved SQL, and its execution."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FORMATS = ("CELL_TYPED", "SIMPLE", "COMPACT")
 
 
 class Queries:
-    """The saved queries of a project, and what executes SQL."""
+    """The saved queries of a project, and the execution of queries."""
 
     def __init__(self, world: World, materialized: MaterializedQueries) -> None:
         self._world, self._materialized = world, materialized
@@ -77,7 +77,7 @@ class Queries:
         return shown(self._world.project(call), self._world.query(call))
 
     def _update(self, call: Call) -> object:
-        """Change what is given; what is left out stays."""
+        """Change the given fields. Fields that are left out do not change."""
         project, query, body = self._world.project(call), self._world.query(call), call.json_object()
         type_ = optional_text(body, "queryType") or query.type
         if type_ not in _TYPES:
@@ -102,7 +102,7 @@ class Queries:
         query.folder_id = folder_at(self._world, self._world.project(call), text(call.json_object(), "path"))
 
     def _sql_of(self, project: ProjectRecord, body: dict[str, object], call: Call) -> str | None:
-        """The SQL of a request, its own or that of the query that it refers to; it has to be readable as SQL."""
+        """The SQL of a request: its own SQL, or that of the query that it refers to. It must be valid SQL."""
         reference = optional_text(body, "inputQueryRefId")
         if reference is not None:
             if reference not in project.queries:
@@ -114,7 +114,7 @@ class Queries:
         return sql
 
     def _check(self, project: ProjectRecord, sql: str, *, bind: bool) -> None:
-        """Names are bound when a query runs; a request can ask for it earlier."""
+        """Check SQL. Names are bound when a query runs, or here if the request asks for it."""
         from peaka_async.emulator._sql.statement import parse  # noqa: PLC0415 - it loads sqlglot
 
         if bind:
@@ -136,7 +136,7 @@ class Queries:
         return web.Response(text=json.dumps(_formatted(result, form)), content_type="application/json")
 
     def _statement(self, project: ProjectRecord, body: dict[str, object]) -> str:
-        """What a request of one of the four types wants to be executed."""
+        """The statement for a request of one of the four types."""
         if "statement" in body:
             return text(body, "statement")
         if "id" in body:
@@ -152,7 +152,7 @@ class Queries:
             from peaka_async.emulator._sql.builder import statement_of  # noqa: PLC0415 - it loads sqlglot
 
             return statement_of(project, body)
-        raise wrong_request("The body is none of the four types of requests")
+        raise wrong_request("The body is not of one of the four types of requests")
 
 
 def shown(project: ProjectRecord, query: SavedQuery) -> dict[str, object]:
@@ -197,7 +197,7 @@ def _formatted(result: Result, form: str) -> dict[str, object]:
         return {"columns": columns, "data": result.rows}
     names = [each.name for each in result.columns]
     if form == "SIMPLE":
-        # Of columns with the same name one survives.
+        # If several columns have the same name, only one is in the object.
         return {"columns": columns, "data": [dict(zip(names, row, strict=True)) for row in result.rows]}
     heads = [
         {"name": each.name, "displayName": each.name, "dataType": each.type, "order": order}

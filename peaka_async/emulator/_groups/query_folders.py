@@ -1,4 +1,4 @@
-"""Query folders: the tree in which a project's queries are kept."""
+"""Query folders: the tree that holds a project's queries."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class QueryFolders:
 
 
 def folder_at(world: World, project: ProjectRecord, path: str) -> str | None:
-    """The id of the folder at a path, which is made if it is missing; None at the root."""
+    """The id of the folder at a path; it is created if it is missing. None at the root."""
     names = _split(path)
     return _make(world, project, None, names).id if names else None
 
@@ -139,7 +139,7 @@ def _split(path: str) -> list[str]:
 
 
 def _below(project: ProjectRecord, parent_id: str | None, names: list[str]) -> Folder | None:
-    """The folder at these names, seen from another."""
+    """The folder at this path of names, relative to another folder."""
     found = None
     for name in names:
         children = (each for each in project.folders.values() if (each.parent_id, each.name) == (parent_id, name))
@@ -151,7 +151,7 @@ def _below(project: ProjectRecord, parent_id: str | None, names: list[str]) -> F
 
 
 def _make(world: World, project: ProjectRecord, parent_id: str | None, names: list[str]) -> Folder:
-    """The folder at these names; those that are missing are made."""
+    """The folder at this path of names; missing folders are created."""
     first, *rest = names
     folder = _below(project, parent_id, [first])
     if folder is None:

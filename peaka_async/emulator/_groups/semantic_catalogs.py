@@ -56,7 +56,7 @@ class SemanticCatalogs:
         share(self._world, self._find(call), text(call.json_object(), "target"))
 
     def _delete_table(self, call: Call) -> None:
-        """Delete the table; its query stays."""
+        """Delete the table. The saved query stays."""
         catalog, table_id = self._find(call), call.path["tableId"]
         if table_id not in catalog.semantic:
             raise not_found(f"There is no table with id {table_id}")

@@ -1,4 +1,4 @@
-"""SQL: statements translated from one dialect into another."""
+"""SQL: translation of statements from one dialect into another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from peaka_async.emulator._world import World
 
 
 class Sql:
-    """The translation of SQL."""
+    """Translation of SQL into other dialects."""
 
     def __init__(self, world: World) -> None:
         self._world = world

@@ -12,7 +12,7 @@ _HOST = "dbc.peaka.studio:4567"
 
 
 class SupportedDrivers:
-    """The connection strings for other tools."""
+    """Connection strings for other tools."""
 
     def __init__(self, world: World) -> None:
         self._world = world

@@ -28,7 +28,7 @@ from peaka_async.emulator._world import World
 
 
 def routing_table(world: World, connections: Connections, files: Files) -> dict[str, Operation]:
-    """All operations by their ids, in the order in which their paths are tried."""
+    """All operations by id, in the order in which their paths are tried."""
     materialized = MaterializedQueries(world)
     groups = (
         Agent(world),
@@ -58,7 +58,7 @@ def routing_table(world: World, connections: Connections, files: Files) -> dict[
 
 
 def _info(world: World, call: Call) -> object:
-    """Who calls; it is in no document."""
+    """The user of the key. This operation is not in the published document."""
     shown: dict[str, object] = {"userId": world.state.user_id, "email": world.state.email}
     if call.caller.project is not None:
         shown |= {"projectId": call.caller.project.id, "projectName": call.caller.project.name}

@@ -1,4 +1,4 @@
-"""Workspaces: an organization's groups of projects. They need a Partner key."""
+"""Workspaces: groups of projects in an organization. The operations need a Partner key."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Workspaces:
 
 
 def workspace_of(world: World, call: Call) -> Workspace:
-    """The workspace of a call, which lies in the call's organization."""
+    """The workspace of a call; it must belong to the call's organization."""
     organization = organization_of(world, call)
     workspace_id = call.path["workspaceId"]
     found = world.state.workspaces.get(workspace_id)

@@ -1,1 +1,1 @@
-"""SQL as the service runs it: Trino's dialect, read only, on DuckDB."""
+"""SQL like the service's: read-only statements in Trino's dialect, which run on DuckDB."""

@@ -1,4 +1,4 @@
-"""From Trino's tree to DuckDB's: each name is replaced by what it stands for."""
+"""Translation of Trino's syntax tree to DuckDB's: each name is replaced by the table or query that it refers to."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In, exp.L
 @final
 @attrs.frozen
 class Origin:
-    """Where a column of a result comes from."""
+    """The source of a column of a result."""
 
     catalog: str | None
     schema: str | None
@@ -35,8 +35,8 @@ class Origin:
 class Bound:
     """A statement for DuckDB.
 
-    `origins` has one for each column of the result, None for those that are computed; it is None itself if they are
-    not known.
+    `origins` has the source of each column of the result, or None for a computed column. It is None if the sources are
+    unknown.
     """
 
     sql: str
@@ -45,7 +45,7 @@ class Bound:
 
 
 class Loader(Protocol):
-    """Puts a table into DuckDB, and says under which name."""
+    """Loads a table into DuckDB, and returns its name there."""
 
     def __call__(self, table: Table) -> str: ...
 
@@ -61,7 +61,7 @@ class Binder:
         """Bind a statement.
 
         Raises:
-            Refusal: it is no query, or names what does not exist.
+            Refusal: it is not a query, or a name does not exist.
         """
         self._tables = []
         tree = _with_bindings(parse(sql), bindings or [])
@@ -75,7 +75,7 @@ class Binder:
         return Bound(tree.sql("duckdb"), origins, self._tables)
 
     def _resolve(self, tree: exp.Expr, depth: int) -> list[Origin | None] | None:
-        """Replace the names in a tree; give the origins of its columns."""
+        """Replace the names in a tree, and return the sources of its columns."""
         if depth > _MAX_DEPTH:
             raise failed("Queries are nested too deeply, or refer to each other")
         sources: dict[str, list[Origin]] = {}
@@ -112,7 +112,7 @@ class Binder:
         return (inner if found.limit is None else inner.limit(found.limit)), origins
 
     def _of_query(self, found: QueryRelation, depth: int) -> tuple[exp.Query, list[Origin]]:
-        """A saved query as a subquery; the stored result of a materialized one, unless it is live."""
+        """A saved query as a subquery; for a materialized query its stored result, unless it is live."""
         snapshot = found.query.snapshot
         catalog = "peaka"
         if found.stored and snapshot is not None:
@@ -128,7 +128,7 @@ class Binder:
 
 
 def _names(node: exp.Table) -> tuple[str, str, str]:
-    """The three parts of a table's name, in lower case as Trino has them."""
+    """The three parts of a table's name, in lower case as in Trino."""
     if not isinstance(node.this, exp.Identifier):
         raise failed(f"Table function '{node.this.sql('trino')}' not registered")
     if not node.catalog or not node.db:
@@ -137,7 +137,7 @@ def _names(node: exp.Table) -> tuple[str, str, str]:
 
 
 def _with_bindings(tree: exp.Expr, bindings: list[str]) -> exp.Expr:
-    """The values in the places of the parameters, in their order."""
+    """Replace the parameters by the values, in order."""
     places = sorted(tree.find_all(exp.Placeholder), key=lambda each: each.meta.get("start", 0))
     if len(places) != len(bindings):
         raise failed(f"Incorrect number of parameters: expected {len(places)} but found {len(bindings)}")
@@ -147,7 +147,7 @@ def _with_bindings(tree: exp.Expr, bindings: list[str]) -> exp.Expr:
 
 
 def _name_columns(tree: exp.Expr) -> None:
-    """Give what is computed the name that Trino gives it."""
+    """Give computed columns the names that Trino gives them."""
     for select in tree.find_all(exp.Select):
         for index, each in enumerate(select.expressions):
             if not each.is_star and not isinstance(each, exp.Alias | exp.Column):
@@ -155,7 +155,7 @@ def _name_columns(tree: exp.Expr) -> None:
 
 
 def _keep_dates(tree: exp.Expr, aliases: dict[str, list[Origin]]) -> None:
-    """Let a date that days are added to be a date, as it is in Trino; DuckDB makes a timestamp of it."""
+    """Keep a date plus days a date, as in Trino; DuckDB would make it a timestamp."""
     dates = {origin.column.name for origins in aliases.values() for origin in origins if origin.column.type == "date"}
     for node in list(tree.find_all(exp.Add, exp.Sub, exp.DateAdd)):
         kind = node.this
@@ -167,7 +167,7 @@ def _keep_dates(tree: exp.Expr, aliases: dict[str, list[Origin]]) -> None:
 
 
 def _set_time(tree: exp.Expr, now: datetime) -> None:
-    """Let the time in a statement be the emulator's."""
+    """Replace the current time in a statement by the emulator's time."""
     for day in list(tree.find_all(exp.CurrentDate)):
         day.replace(exp.cast(exp.Literal.string(f"{now:%Y-%m-%d}"), "date"))
     for moment in list(tree.find_all(exp.CurrentTimestamp)):
@@ -175,14 +175,14 @@ def _set_time(tree: exp.Expr, now: datetime) -> None:
 
 
 def _shorten_columns(tree: exp.Expr) -> None:
-    """Let `"catalog"."schema"."table"."column"` be `"table"."column"`, as the tables are subqueries from now on."""
+    """Replace `"catalog"."schema"."table"."column"` by `"table"."column"`, because the tables are now subqueries."""
     for column in tree.find_all(exp.Column):
         column.set("catalog", None)
         column.set("db", None)
 
 
 def _origins(tree: exp.Expr, root: Scope | None, sources: dict[str, list[Origin]]) -> list[Origin | None] | None:
-    """Where the columns of a statement come from, stars expanded."""
+    """The sources of a statement's columns, with expanded stars."""
     if root is None or not isinstance(tree, exp.Select):
         return None
     found: list[Origin | None] = []
@@ -207,7 +207,7 @@ def _origin(node: exp.Expr, sources: dict[str, list[Origin]]) -> Origin | None:
 
 
 class _Hidden:
-    """The hidden columns of a statement's tables: in no `*`, and of a type that only MongoDB has."""
+    """The hidden columns of a statement's tables: they are not in `*`, and have a type that only MongoDB has."""
 
     def __init__(self, origins: dict[int, list[Origin]], tables: list[exp.Table]) -> None:
         self._aliases: dict[str, list[Origin]] = {}
@@ -215,7 +215,7 @@ class _Hidden:
             self._aliases[node.alias_or_name] = origins[id(node)]
 
     def rewrite(self, tree: exp.Expr) -> None:
-        """Expand the stars, and give the column what DuckDB has for its type."""
+        """Expand the stars, and convert the columns to DuckDB's type."""
         if not any(origin.column.hidden for origins in self._aliases.values() for origin in origins):
             return
         for select in tree.find_all(exp.Select):

@@ -1,4 +1,4 @@
-"""The statement of a request that is put together of its parts."""
+"""The statement for a request that gives a query by its parts."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _PARTS = 3
 
 
 def statement_of(project: ProjectRecord, body: dict[str, object]) -> str:
-    """The statement in Trino's SQL.
+    """Build the statement in Trino's SQL.
 
     Raises:
-        Refusal: a part is not of its form.
+        Refusal: a part has the wrong form.
     """
     tables = objects(body, "from")
     if not tables:
@@ -73,7 +73,7 @@ def _ordered(entry: str) -> exp.Ordered:
 
 
 def _condition(filters: object) -> exp.Expr:
-    """Conditions that are joined by `and` or `or`: each is a column, an operator and its values."""
+    """Conditions that are joined by `and` or `or`; each has a column, an operator and values."""
     if (
         isinstance(filters, list)
         and len(filters) >= _PARTS - 1

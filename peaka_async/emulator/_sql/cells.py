@@ -1,4 +1,4 @@
-"""Trino's names of types, and the texts of values: every cell travels as a text or null."""
+"""Trino's names of types, and the texts of values: every cell is sent as text or null."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TO_TRINO = {
     "UTINYINT": "smallint",
     "USMALLINT": "integer",
     "UINTEGER": "bigint",
-    # DuckDB adds whole numbers up in 128 bits; Trino has none wider than 64.
+    # DuckDB adds integers in 128 bits; Trino has at most 64 bits.
     "UBIGINT": "bigint",
     "HUGEINT": "bigint",
     "FLOAT": "real",
@@ -43,7 +43,7 @@ _PLAIN_FROM, _PLAIN_TO = 1e-3, 1e7
 
 
 def duckdb_type(trino: str) -> str:
-    """The type that DuckDB has for one of Trino's."""
+    """DuckDB's type for a Trino type."""
     base = trino.partition("(")[0].strip()
     if base == "decimal":
         return trino
@@ -53,14 +53,14 @@ def duckdb_type(trino: str) -> str:
 
 
 def trino_type(duckdb: str) -> str:
-    """Trino's name for one of DuckDB's types."""
+    """Trino's name for a DuckDB type."""
     if duckdb.endswith("[]"):
         return f"array({trino_type(duckdb[:-2])})"
     return _TO_TRINO.get(duckdb, duckdb.lower())
 
 
 def cell(value: object, type_: str) -> str | None:
-    """A value as the text that the service sends for it."""
+    """The text that the service sends for a value."""
     if value is None:
         return None
     return _writer_of(type(value))(value, type_)
@@ -79,7 +79,7 @@ def _boolean(value: object, _: str) -> str:
 
 
 def _bytes(value: object, _: str) -> str:
-    """Hexadecimal pairs, as Trino prints what is binary."""
+    """Hexadecimal pairs, as Trino prints binary values."""
     return bytes(value).hex(" ") if isinstance(value, bytes | bytearray) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""From one dialect of SQL into another."""
+"""Translation of SQL from one dialect into another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def transpile(query: str, *, read: str, write: str) -> str:
     """Translate a query.
 
     Raises:
-        Refusal: the dialect is not known, or the query is not of it.
+        Refusal: the dialect is unknown, or the query is not valid in it.
     """
     try:
         return "; ".join(sqlglot.transpile(query, read=read, write=write))

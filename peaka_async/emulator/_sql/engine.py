@@ -1,4 +1,4 @@
-"""Runs SQL: DuckDB in memory, into which tables are put when a statement first names them."""
+"""The engine that runs SQL: DuckDB in memory. Tables are loaded when a statement first names them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class OutColumn:
 @final
 @attrs.frozen
 class Result:
-    """The rows of a statement; a cell is a text or None."""
+    """The rows of a statement; a cell is text or None."""
 
     columns: list[OutColumn]
     rows: list[list[str | None]]
@@ -57,7 +57,7 @@ class Engine:
     """Runs the statements of all projects.
 
     Args:
-        now: tells the time.
+        now: returns the current time.
     """
 
     def __init__(self, now: Callable[[], datetime]) -> None:
@@ -65,15 +65,15 @@ class Engine:
         self._duckdb = duckdb.connect(":memory:", config={"threads": 1, "autoload_known_extensions": False})
         for setting in _SETTINGS:
             self._duckdb.execute(setting)
-        # A table is known by itself: its name can be given to another.
+        # A table is identified by the object, because its name can be given to another table.
         self._loaded: dict[int, tuple[Table, str, tuple[int, int]]] = {}
         self._count = 0
 
     def bind(self, project: ProjectRecord, sql: str, bindings: Sequence[str] = ()) -> Bound:
-        """Find out what a statement reads, without running it.
+        """Find the tables and columns that a statement reads, without running it.
 
         Raises:
-            Refusal: it is no query, or names what does not exist.
+            Refusal: it is not a query, or a name does not exist.
         """
         return Binder(project, self._load, self._now()).bind(sql, list(bindings))
 
@@ -81,7 +81,7 @@ class Engine:
         """Run a statement.
 
         Raises:
-            Refusal: it is no query, names what does not exist, or fails.
+            Refusal: it is not a query, a name does not exist, or it fails.
         """
         bound = self.bind(project, sql, bindings)
         return self._fetch(bound.sql, bound.origins)
@@ -91,7 +91,7 @@ class Engine:
             done = self._duckdb.execute(sql)
             description = done.description or []
             if any(str(each[1]) == _ZONED for each in description):
-                # duckdb needs pytz to hand out such a value.
+                # duckdb needs pytz to return such a value.
                 done = self._duckdb.execute(_without_zones(sql, [str(each[1]) for each in description]))
             rows = done.fetchall()
         except duckdb.Error as error:
@@ -105,7 +105,7 @@ class Engine:
         return Result(columns, [[cell(value, kind) for value, kind in zip(row, types, strict=True)] for row in rows])
 
     def _load(self, table: Table) -> str:
-        """Put a table into DuckDB, unless it is there as it is now."""
+        """Load a table into DuckDB, unless its current rows are already there."""
         now = (table.version, max(table.count, table.most))
         known = self._loaded.get(id(table))
         if known is not None and known[2] == now:
@@ -123,7 +123,7 @@ class Engine:
 
 
 def _content(table: Table) -> tuple[str, list[str]]:
-    """What selects a table's rows, with its parameters."""
+    """The query that selects a table's rows, with its parameters."""
     if table.rows is None:
         made = [(each, each.made or "NULL") for each in table.columns]
         columns = ", ".join(
@@ -162,13 +162,13 @@ def _column(name: str, kind: str, origin: Origin | None) -> OutColumn:
     if origin is None:
         return OutColumn(name, trino_type(kind))
     declared = origin.column.type
-    # An expression could have the name of a column; the types tell them apart.
+    # An expression can have the name of a column; the type shows whether it is the column.
     fits = duckdb_type(declared).upper() == kind or trino_type(kind) == declared
     return OutColumn(name, declared if fits else trino_type(kind), origin.catalog, origin.schema, origin.table)
 
 
 def _refusal(error: Exception) -> Refusal:
-    """DuckDB's complaint in Trino's words."""
+    """DuckDB's error in Trino's words."""
     message = str(error)
     column = _UNKNOWN_COLUMN.search(message)
     if column is not None:

@@ -1,4 +1,4 @@
-"""What the names in a statement stand for, and how many of their rows a read sees."""
+"""The tables and queries behind the names of a statement, and the number of their rows that a read sees."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from peaka_async.emulator._operation import failed
 from peaka_async.emulator._state import QUERY_CATALOG, Catalog, ProjectRecord, SavedQuery, Table
 
 READ_CAP = 100
-"""Where reads of an uncached table of an API connector stop."""
+"""The largest number of rows in a read of an uncached table of an API connector."""
 
 
 @final
 @attrs.frozen
 class Relation:
-    """A table that has a name, and how many of its rows a read sees; None sets no limit."""
+    """A named table, and the number of its rows that a read sees; None sets no limit."""
 
     catalog: str
     schema: str
@@ -27,7 +27,7 @@ class Relation:
 @final
 @attrs.frozen
 class QueryRelation:
-    """A saved query under its name; `stored` says that its stored result is meant."""
+    """A named saved query; `stored` selects its stored result."""
 
     schema: str
     query: SavedQuery
@@ -35,10 +35,10 @@ class QueryRelation:
 
 
 def find(project: ProjectRecord, catalog: str, schema: str, name: str) -> Relation | QueryRelation:
-    """What `"catalog"."schema"."name"` stands for.
+    """Find the table or query with the name `"catalog"."schema"."name"`.
 
     Raises:
-        Refusal: there is no such thing; the message names what is missing.
+        Refusal: it does not exist; the message says which part of the name is unknown.
     """
     catalogs = [each for each in project.catalogs.values() if each.name == catalog]
     if not catalogs:
@@ -62,13 +62,13 @@ def find(project: ProjectRecord, catalog: str, schema: str, name: str) -> Relati
 
 
 def schemas_of(catalog: Catalog) -> list[str]:
-    """The names of a catalog's schemas, those of its parametric and semantic tables included."""
+    """The names of a catalog's schemas, including those of its parametric and semantic tables."""
     more = [each.to_schema for each in catalog.parametric] + [each["schema"] for each in catalog.semantic.values()]
     return list(dict.fromkeys([*catalog.schemas, *more]))
 
 
 def table_of(catalog: Catalog, schema: str, name: str) -> Table | None:
-    """A table of a catalog, a parametric one as the table that it is made from."""
+    """A table of a catalog; for a parametric table, the table that it is made from."""
     for each in catalog.parametric:
         if (each.to_schema, each.to_table) == (schema, name):
             schema, name = each.from_schema, each.from_table
@@ -76,7 +76,7 @@ def table_of(catalog: Catalog, schema: str, name: str) -> Table | None:
 
 
 def rows_seen(project: ProjectRecord, catalog: Catalog, schema: str, table: Table) -> int | None:
-    """How many rows a read of the table sees: 100 of an uncached API table, what was synced of a cached one."""
+    """The number of rows that a read sees: 100 for an uncached API table, the synced rows for a cached table."""
     for cache in project.caches.values():
         if (cache.catalog_id, cache.schema, cache.table) == (catalog.id, schema, table.name) and not cache.deleting:
             return cache.rows if cache.filled else 0

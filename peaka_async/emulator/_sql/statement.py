@@ -1,11 +1,11 @@
-"""Statements: parsed as Trino's, refused unless they only read."""
+"""Statements: parsed as Trino's SQL, and refused unless they are read-only."""
 
 from __future__ import annotations
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import Token, TokenType  # type: ignore[attr-defined] # its own documentation has them there
+from sqlglot.tokens import Token, TokenType  # type: ignore[attr-defined] # documented to be there
 
 from peaka_async.emulator._operation import Refusal, failed
 
@@ -45,10 +45,10 @@ _COUNTS = frozenset({TokenType.NUMBER, TokenType.ALL, TokenType.PLACEHOLDER})
 
 
 def parse(sql: str) -> exp.Expr:
-    """The tree of a statement that only reads.
+    """The tree of a read-only statement.
 
     Raises:
-        Refusal: it does more than read, or is not Trino's SQL.
+        Refusal: it is not read-only, or is not Trino's SQL.
     """
     try:
         tokens = sqlglot.tokenize(sql, read=_DIALECT)
@@ -66,7 +66,7 @@ def parse(sql: str) -> exp.Expr:
 
 
 def syntax_error(error: SqlglotError) -> Refusal:
-    """The parser's complaint in Trino's words."""
+    """The parser's error in Trino's words."""
     details = getattr(error, "errors", None) or [{}]
     line, column = details[0].get("line") or 1, details[0].get("col") or 1
     found = details[0].get("highlight") or "<EOF>"
@@ -74,7 +74,7 @@ def syntax_error(error: SqlglotError) -> Refusal:
 
 
 def _check_kind(tokens: list[Token]) -> None:
-    """Refuse a statement of another kind by its first word, which the parser might not know."""
+    """Refuse a statement of another kind by its first word; the parser may not support it."""
     kind = tokens[0].text.upper() if tokens else ""
     if kind in _OTHER_STATEMENTS:
         raise not_allowed(kind)
@@ -85,14 +85,14 @@ def not_allowed(kind: str) -> Refusal:
 
 
 def _check_order(tokens: list[Token]) -> None:
-    """Refuse OFFSET after LIMIT, which other dialects take and Trino does not."""
+    """Refuse OFFSET after LIMIT, which is valid in other dialects but not in Trino."""
     for limit, count, offset in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if (limit.token_type, offset.token_type) == (TokenType.LIMIT, TokenType.OFFSET) and count.token_type in _COUNTS:
             raise failed(f"line {offset.line}:{offset.col}: mismatched input 'OFFSET'. Expecting: <EOF>")
 
 
 def _reading(tree: exp.Expr) -> exp.Expr:
-    """Refuse whatever writes, also inside of a query."""
+    """Refuse statements that write, even inside a query."""
     writing = tree.find(exp.DML, exp.DDL, exp.Into, exp.Command)  # pyright: ignore[reportPrivateImportUsage]
     if writing is not None:
         raise not_allowed(writing.key.upper())
