@@ -1,4 +1,4 @@
-"""Answers of servers, good and bad, byte by byte."""
+"""Valid and invalid answers of servers, as bytes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ WHOLE = {
     "a header in UTF-8": (LINE + "X: ü\r\nContent-Length: 5\r\n\r\nhello".encode(), True),
     "a body that ends with a line end": (LINE + b"Content-Length: 7\r\n\r\nhello\r\n", True),
 }
-"""Each answer, whose body is `hello` or nothing, and whether its connection is kept."""
+"""Valid answers with the body `hello` or no body, and whether the connection is kept."""
 
 MORE = [
     b"H",
@@ -54,7 +54,7 @@ MORE = [
     b"\x00",
     b"0\r\n\r\n",
 ]
-"""What no server should send after an answer."""
+"""Data that a server must not send after an answer."""
 
 REFUSED = {
     "another protocol": b"220 mail.example ESMTP\r\n",
@@ -107,7 +107,7 @@ REFUSED = {
     "an extension without end": LINE + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"y" * 70_000,
     "a trailer without end": LINE + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX: " + b"y" * 70_000,
 }
-"""What is no answer."""
+"""Data that is not a valid answer."""
 
 UNREADABLE = {
     "an unknown coding": LINE + b"Content-Encoding: br\r\nContent-Length: 1\r\n\r\nx",
@@ -115,4 +115,4 @@ UNREADABLE = {
     "no gzip at all": LINE + b"Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello",
     "gzip without its tail": LINE + b"Content-Encoding: gzip\r\nContent-Length: 10\r\n\r\n" + ZIPPED[:10],
 }
-"""Whole answers whose content cannot be read."""
+"""Complete answers whose content cannot be read."""

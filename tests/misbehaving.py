@@ -1,4 +1,4 @@
-"""A server that answers each request as its body asks, unless the next case of its script says otherwise."""
+"""A server that gives each request the answer that its body asks for, unless the next scripted case is a fault."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from scripted_server import CERTIFICATE, HOST
 
 @dataclass(frozen=True)
 class Case:
-    """What happens to one request."""
+    """The fault for one request."""
 
     data: bytes = b""
-    """What is sent instead of an answer."""
+    """The bytes that are sent instead of an answer."""
     read: int | None = None
-    """So many bytes of the request are read before; None for all of it."""
+    """The number of bytes of the request that are read before; None for all."""
     end: Literal["keep", "close", "reset", "hang"] = "close"
     cut: int | None = None
-    """The answer that the request asks for is sent, but only so many bytes of it."""
+    """The number of bytes of the requested answer that are sent."""
     seconds: float | None = None
-    """How long the client waits, if not as long as for others."""
+    """The client's limit for this request, if it differs from the others."""
     more: bytes = b""
-    """What follows the answer that the request asks for."""
+    """The bytes that follow the requested answer."""
 
 
 def answer_of(code: str) -> bytes:
@@ -41,9 +41,9 @@ class MisbehavingServer:
     tls: bool = False
     script: deque[Case] = field(default_factory=deque)
     begun: int = 0
-    """Requests of which at least a byte came."""
+    """The number of requests of which at least one byte was read."""
     codes: Counter[str] = field(default_factory=Counter)
-    """Whole requests, by what they ask for."""
+    """The number of complete requests, by the answer that they ask for."""
     accepted: int = 0
     open: set[Misbehaving] = field(default_factory=set)
 

@@ -33,7 +33,10 @@ RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\b[Ww]here (it|they|that|this) (did|does|do|named?s?|sent|gives?|gave)\b", "if"),
         (r"\b(None|empty|nothing|0) where\b", "None if …"),
         (r"\b[Aa]new\b", "again"),
-        (r"\b(is|are|was|were) none\b|\bnone of (its|their) (type|kind)\b", "is missing, is invalid, is not one"),
+        (
+            r"\b(that|which|it|what) (is|are|was|were) none\b|\bnone of (its|their) (type|kind)\b",
+            "is missing, is invalid, is not one",
+        ),
         (r"\b[Nn]obody knows\b", "it is not known"),
         (r"\A(What|Whose|Where)\b", "a direct statement: it names the thing, or says what the function does"),
         (r"\bbears? to\b|\bof the day\b", "a common phrase"),

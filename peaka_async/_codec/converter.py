@@ -41,12 +41,12 @@ def encode(value: object) -> bytes:
 
 
 def to_data(value: object, *, confidential: bool) -> dict[str, Any]:
-    """An attrs object as JSON data, with or without its confidential fields."""
+    """Convert an attrs object to JSON data, with or without its confidential fields."""
     return cast("dict[str, Any]", _converter(confidential=confidential).unstructure(value))
 
 
 def from_data(data: Mapping[str, Any], kind: type[T]) -> T:
-    """The attrs object that JSON data describes.
+    """Make an attrs object from JSON data.
 
     Raises:
         Mismatch: the data does not fit the type.
@@ -113,7 +113,7 @@ def _decoder(returns: Any) -> Structure:
         if "items" in answer:
             return hooks.inner(hook, [] if answer["items"] is None else answer["items"], kind, ".items")
         if members.isdisjoint(answer):
-            # An error, perhaps: read as an item it would be one without any value.
+            # Perhaps an error. Read as an item, it would be an item without values.
             raise wrong("a list", value)
         return _single(hook, value, kind)
 

@@ -105,7 +105,7 @@ def json_name(field: attrs.Attribute[Any]) -> str:
 
 
 def is_confidential(field: attrs.Attribute[Any]) -> bool:
-    """Whether the field holds what a queue or a log should not have unasked: a credential, a key, a link that opens."""
+    """Whether the field is left out of queues and logs by default: a credential, a key, a link that gives access."""
     return not field.repr and BULKY not in field.metadata
 
 
@@ -113,7 +113,7 @@ Write = Callable[[object], dict[str, object]]
 
 
 def writer_factory(*, confidential: bool) -> Callable[[type, cattrs.Converter], Write]:
-    """What makes a class's writer: with or without its confidential fields."""
+    """Make the factory of writers, which write classes with or without their confidential fields."""
 
     def factory(kind: type, converter: cattrs.Converter) -> Write:
         from cattrs.gen import make_dict_unstructure_fn, override  # noqa: PLC0415 - as in converter.py

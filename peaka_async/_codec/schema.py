@@ -25,7 +25,7 @@ _SCALARS: dict[object, dict[str, Any]] = {
 
 
 def json_schema(kind: type, outer: tuple[type, ...] = ()) -> dict[str, Any]:
-    """What the JSON of an attrs class looks like; a class within itself is an object, without its members."""
+    """The JSON schema of an attrs class. If a class contains itself, the inner one is an object without members."""
     if kind in outer:
         return {"type": "object", "title": kind.__name__}
     hints = get_type_hints(kind, include_extras=True)

@@ -30,7 +30,7 @@ Try it:
     -d '{{"name": "crm", "type": "hubspot", "credential": {{"clientId": "my-app", "clientSecret": "my-secret", \
 "redirectUrl": "http://127.0.0.1:8000/return"}}}}' \\
     $PEAKA_BASE_URL/connections/{project_id}
-Open the answer's url in a browser, allow the access, and post the query of the URL that you are sent back to:
+Open the url of the answer in a browser, allow the access, and post the query of the URL that you are sent back to:
   curl -H "Authorization: Bearer $PEAKA_API_KEY" -H "Content-Type: application/json" \\
     -d '{{"queryParameters": "code=...&state=..."}}' $PEAKA_BASE_URL/connections/{project_id}/oauth2
 {control}

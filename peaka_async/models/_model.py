@@ -1,4 +1,4 @@
-"""What all models have in common: they are data under the names of the API."""
+"""The base class of models: conversion to and from JSON data, with the API's names."""
 
 from __future__ import annotations
 
@@ -15,45 +15,46 @@ if TYPE_CHECKING:
 
 
 class Model:
-    """A value that the API takes or gives.
+    """A request or an answer of the API, or a part of one.
 
-    It is an attrs class, and JSON data on request. pydantic and FastAPI take it (`Annotated[Connection, Body()]`), give
-    it and describe it in OpenAPI. kombu, and so Celery, writes it as `to_dict` does. msgspec writes attrs classes by
-    itself, with their confidential fields and without the API's names: give it `to_dict()`.
+    Models are attrs classes that can be converted to JSON data. pydantic and FastAPI read them (as
+    `Annotated[Connection, Body()]`), write them and describe them in OpenAPI. kombu, and so Celery, writes them like
+    `to_dict`. msgspec writes attrs classes with their confidential fields and without the API's names, so pass it
+    `to_dict()`.
     """
 
     __slots__ = ()
 
     def to_dict(self, *, confidential: bool = False) -> dict[str, Any]:
-        """The fields that are set as JSON data, under the API's names; `from_dict` makes the same value of it.
+        """Return the fields that are not None as JSON data, with the API's names. `from_dict` makes an equal value.
 
         Args:
-            confidential: also those that the repr leaves out, such as credentials, keys and links that open
-                something. A queue or a log that gets them has to be as safe as the keys.
+            confidential: whether to include fields that the repr leaves out, such as credentials, keys and links that
+                give access. A queue or a log that gets them must be as safe as the keys.
         """
         return _codec.to_data(self, confidential=confidential)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The value that JSON data describes; unknown members are ignored, as in answers of the API.
+        """Make a value from JSON data. Unknown members are ignored, as in answers of the API.
 
         Raises:
-            ConfigurationError: a member that is needed is missing, or has another type.
+            ConfigurationError: a required member is missing, or a member has the wrong type.
         """
         try:
             return _codec.from_data(data, cls)
         except _codec.Mismatch as mismatch:
             problem = str(mismatch)
-        msg = f"this is no {cls.__name__}: {problem}."
+        msg = f"the data is not a valid {cls.__name__}: {problem}."
         raise ConfigurationError(msg)
 
     def __json__(self) -> dict[str, Any]:
-        """What kombu writes."""
+        """Return the data that kombu writes."""
         return self.to_dict()
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        from pydantic_core import core_schema  # noqa: PLC0415 - who asks for it has it
+        from pydantic_core import core_schema  # noqa: PLC0415 - only pydantic calls this
 
         return core_schema.no_info_plain_validator_function(
             cls._validated,
@@ -68,7 +69,7 @@ class Model:
             return value
         if isinstance(value, Mapping):
             return cls.from_dict(value)
-        msg = f"this is no {cls.__name__}, and no object with its members"
+        msg = f"the value is not a {cls.__name__}, and not an object with its members"
         raise ValueError(msg)
 
     def _serialized(self, info: SerializationInfo) -> dict[str, Any]:

@@ -218,7 +218,7 @@ def test_a_timestamp_that_is_none_stays_text(text):
     ],
 )
 def test_an_odd_leaf_does_not_lose_the_answer(kind, value):
-    """What the service is known to send in several types is there as it came."""
+    """Fields that the service sends in several types keep their values."""
     assert decode(value, kind).to_dict() == value
 
 

@@ -51,7 +51,7 @@ def interruptible():
 
 async def banner_of(process):
     lines = []
-    while not lines or not lines[-1].startswith("Ctrl-C"):
+    while not lines or not lines[-1].startswith("Stop with Ctrl-C"):
         lines.append((await asyncio.wait_for(process.stdout.readline(), 60)).decode())
         assert lines[-1], "the emulator ended before its banner did"
     return "".join(lines)
@@ -103,7 +103,7 @@ async def test_the_curl_lines_work_as_printed(start, require_program):
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        (("--host", "0.0.0.0"), 2, "loopback only"),  # noqa: S104 - the point of the test
+        (("--host", "0.0.0.0"), 2, "only on loopback"),  # noqa: S104 - the point of the test
         (("--port", "70000"), 2, "70000 is not a valid port"),
         (("--port", "x"), 2, "invalid"),
     ],

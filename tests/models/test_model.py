@@ -1,4 +1,4 @@
-"""Models are data: they go through frameworks and queues, and what is confidential stays behind."""
+"""Models as data: they pass through frameworks and queues, without their confidential fields."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ THROUGH = {
 
 @pytest.mark.parametrize("name", sorted(KINDS))
 def test_every_model_is_one(name):
-    """Each has the same way to data and back."""
+    """Every model can be converted to data and back in the same way."""
     assert issubclass(KINDS[name], Model)
 
 
 @pytest.mark.parametrize("name", sorted(KINDS.keys() - {"ConnectionRequest"}))
 @pytest.mark.parametrize("way", THROUGH.values(), ids=THROUGH)
 def test_every_model_comes_through_as_it_was(way, name):
-    """Equal on the other side, if the confidential fields are asked for."""
+    """The value is equal afterwards if confidential fields are included."""
 
     @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
     @given(instances(KINDS[name]))
@@ -72,7 +72,7 @@ WITHOUT = {
 @pytest.mark.parametrize("name", sorted(name for name in KINDS if SECRETS[name]))
 @pytest.mark.parametrize("way", WITHOUT.values(), ids=WITHOUT)
 def test_confidential_fields_stay_behind(way, name):
-    """Keys, credentials, codes and links that open something go into no queue unasked."""
+    """By default, keys, credentials, codes and links that give access are not written to a queue."""
     kind = KINDS[name]
     secret = {
         field.alias: "s3cret" if "str" in str(field.type) else {"a": "s3cret"} if "Credential" in str(field.type) else 5
@@ -84,7 +84,7 @@ def test_confidential_fields_stay_behind(way, name):
 
 
 def test_names_are_those_of_the_api():
-    """What is None is left out, and what is nested is data too."""
+    """Fields that are None are left out, and nested values are converted too."""
     job = models.ExportJobResponse(
         id="e", row_count=5, status=models.ExportStatus.SUCCEEDED, files=[models.ExportFile("a", "https://s3cret", 7)]
     )
@@ -96,14 +96,14 @@ def test_names_are_those_of_the_api():
 @pytest.mark.parametrize(
     ("kind", "data", "problem"),
     [
-        (Connection, {}, r"this is no Connection: at \$\.id is missing"),
+        (Connection, {}, r"the data is not a valid Connection: at \$\.id is missing"),
         (Connection, {"id": 5}, r"at \$\.id expected a string, got a number"),
         (TokenCredential, {"token": ["s3cret"]}, r"at \$\.token expected a string, got a list"),
         (Oauth2Callback, {"queryParameters": ""}, "query_parameters must be"),
     ],
 )
 def test_what_is_no_such_model_says_where(kind, data, problem):
-    """A typed error names the place, and not the value."""
+    """A typed error names the place, but does not show the value."""
     with pytest.raises(ConfigurationError, match=problem) as raised:
         kind.from_dict(data)
     assert "s3cret" not in str(raised.value)
@@ -116,13 +116,13 @@ class Wish(pydantic.BaseModel):
 
 
 def test_models_are_fields_of_pydantic_models():
-    """Given as they are or as JSON, and refused with the place."""
+    """They can be given as models or as JSON; an error names the place."""
     wish = Wish(callback=Oauth2Callback("code=1&state=2"), connections=[{"id": "c"}])
 
     assert Wish.model_validate_json('{"callback": {"queryParameters": "code=1&state=2"}}').callback == wish.callback
     assert wish.model_dump() == {"callback": {}, "folder": None, "connections": [{"id": "c"}]}
     assert wish.model_dump(context={"confidential": True})["callback"] == {"queryParameters": "code=1&state=2"}
-    with pytest.raises(pydantic.ValidationError, match="no Connection"):
+    with pytest.raises(pydantic.ValidationError, match="not a Connection"):
         Wish(callback=wish.callback, connections=[5])
     with pytest.raises(pydantic.ValidationError, match="expected a string"):
         Wish(callback=wish.callback, connections=[{"id": 5}])
@@ -151,7 +151,7 @@ def folders() -> models.QueryFolderTreeResponse:
 
 
 async def asked(method, path, body=None):
-    """What the application answers: the status, and the JSON of the body."""
+    """Call the application; return the status and the JSON of the body."""
     sent = []
 
     async def receive():
@@ -167,7 +167,7 @@ async def asked(method, path, body=None):
 
 
 async def test_fastapi_takes_and_gives_them():
-    """As a body and as a result, with the names of the API; a wrong body is a 422."""
+    """FastAPI accepts models as bodies and results, with the API's names; an invalid body is a 422."""
     body = {"credential": {"clientSecret": "x"}, "callback": {"queryParameters": "code=1&state=2"}}
 
     assert await asked("POST", "/connections/n", body) == (200, {"id": "x 1", "name": "n"})
@@ -176,7 +176,7 @@ async def test_fastapi_takes_and_gives_them():
 
 
 def test_fastapi_documents_them():
-    """With their members, descriptions and enums; what contains itself has an end."""
+    """The schema has members, descriptions and enums, and ends if a model contains itself."""
     document = app.openapi()
     text = json.dumps(document)
 
@@ -204,14 +204,14 @@ def schemas(node):
 
 @pytest.mark.parametrize("name", sorted(KINDS))
 def test_every_model_has_a_schema(name):
-    """Pydantic describes each, in both directions."""
+    """Pydantic describes each model, in both directions."""
     for mode in ("validation", "serialization"):
         schema = pydantic.TypeAdapter(KINDS[name]).json_schema(mode=mode)
         assert json.loads(json.dumps(schema))
 
 
 def test_no_framework_is_imported():
-    """Who uses none of them pays for none."""
+    """Frameworks that an application does not use are not imported."""
     code = (
         "import sys, peaka_async; from peaka_async import models; peaka_async.Connection('c').to_dict(); models.Cache\n"
         "print([name for name in ('pydantic', 'pydantic_core', 'kombu', 'msgspec') if name in sys.modules])"

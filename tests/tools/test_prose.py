@@ -22,7 +22,7 @@ def phrases(path: str, source: str) -> list[tuple[int, str]]:
         ("Left out where it is empty.", "where it is"),
         ("The code; None where missing.", "None where"),
         ("It begins anew.", "anew"),
-        ("A timestamp that is none stays text.", "is none"),
+        ("A timestamp that is none stays text.", "that is none"),
         ("Text, none of its type.", "none of its type"),
         ("Then nobody knows.", "nobody knows"),
         ("The state of the day.", "of the day"),
