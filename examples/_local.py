@@ -1,4 +1,4 @@
-"""What the examples of workers run against: a redis-server and a local Peaka, both ended with them."""
+"""The environment of the worker examples: a redis-server and a local Peaka, which stop with the example."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ HERE = Path(__file__).parent
 def run(*commands: str) -> None:
     """Run the commands, each as `python -m …`, until one of them ends or Ctrl-C is pressed.
 
-    A command finds REDIS_URL, PORT, ENCRYPTION_KEY, PEAKA_API_KEY, PEAKA_BASE_URL and PEAKA_PROJECT_ID in its
-    environment. PORT is the first argument of the program, or 8000.
+    The commands' environment has REDIS_URL, PORT, ENCRYPTION_KEY, PEAKA_API_KEY, PEAKA_BASE_URL and PEAKA_PROJECT_ID.
+    PORT is the first argument of the program, or 8000.
     """
     port = sys.argv[1] if len(sys.argv) > 1 else "8000"
     with contextlib.suppress(KeyboardInterrupt):
@@ -49,7 +49,7 @@ async def _run(commands: tuple[str, ...], port: str) -> None:
             )
             for each in commands
         ]
-        print(f"Open http://localhost:{port}/ and connect a data source. Ctrl-C ends everything.", flush=True)
+        print(f"Open http://localhost:{port}/ and connect a data source. Stop with Ctrl-C.", flush=True)
         await asyncio.wait([asyncio.ensure_future(each.wait()) for each in running], return_when="FIRST_COMPLETED")
 
 

@@ -1,7 +1,7 @@
-"""A web service that accepts returns, and a Celery worker that settles them: the code is in no queue, and posted once.
+"""A web service that accepts returns, and a Celery worker that settles them. The code is in no queue, and posted once.
 
-`nox -s example_celery` runs both, with a redis-server and a local Peaka. In production the two commands of the last
-line run on different machines; what they share is Redis and the environment.
+`nox -s example_celery` runs both, with a redis-server and a local Peaka. In production, the two commands run on
+different machines that share a Redis and the environment.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ RETURN_URL = f"http://localhost:{os.environ['PORT']}/return"
 
 
 async def save(flow: PendingFlow, connection: Connection) -> None:
-    """Here your service would write to its database. It may be told twice: save by the connection's id."""
+    """Write to your service's database here. This may be called twice, so save by the connection's id."""
     print(f"saved: {connection.id} of tenant {flow.remember['tenant']}", flush=True)
 
 
@@ -70,7 +70,7 @@ async def settle(self: Task, flow_id: str) -> None:
 
 # ── The web service ──
 
-protect_access_logs()  # uvicorn would log the query of the return, and the code with it
+protect_access_logs()  # otherwise uvicorn would log the return's query with the code
 
 app = FastAPI(on_shutdown=[flow.aclose])
 PAGE = (
@@ -81,7 +81,7 @@ BUTTON = '<form method="post" action="/connect"><button>Connect</button></form>'
 
 
 def user_of(request: Request) -> str:
-    """Who the user is; your service's own sign-in tells it."""
+    """The signed-in user, from your service's own sign-in."""
     return request.cookies.get("user", "")
 
 
@@ -113,7 +113,7 @@ async def come_back(request: Request) -> Response:
         pending = await flow.accept(request.scope["query_string"], user_ref=user_of(request))
     except PeakaError as error:
         return HTMLResponse(PAGE.format("Not connected", escape(str(error))), 400)
-    await asyncio.to_thread(settle.delay, pending.id)  # the flow's id, and nothing of the code
+    await asyncio.to_thread(settle.delay, pending.id)  # only the flow's id, not the code
     return RedirectResponse(f"/flows/{pending.id}", 303)
 
 

@@ -81,9 +81,9 @@ class PeakaClient(Groups):
         timeout: limits in seconds: `Timeouts`, or one number for the whole call and for each attempt.
         retry: which failures are retried, and how.
         limiter: a rate limit that several processes share; see `Limiter`.
-        throttle_key: returns what a call's rate limit belongs to, such as the tenant. After a 429 only calls with the
-            same value slow down together. Defaults to the key that is sent. Set it if an api_key callable returns a new
-            token for each attempt.
+        throttle_key: a function that returns the owner of a call's rate limit, such as the tenant. After an HTTP 429
+            only calls with the same value slow down. Defaults to the key that is sent. Set it if an api_key callable
+            returns a new token for each attempt.
         max_response_bytes: the largest answer that is read into memory.
         max_connections: how many connections may be open at one time, for each event loop.
         ssl: a TLS context, for a private CA or a client certificate.
@@ -286,12 +286,12 @@ class PeakaClient(Groups):
         return view
 
     async def aclose(self, *, drain: float = 0.0) -> None:
-        """Close the connections. The client takes no more calls; closing it twice is fine.
+        """Close the connections. The client cannot be used again; closing it twice is fine.
 
         Args:
-            drain: how many seconds calls in flight may take to end. The rest end with a TransportError, whose
-                `progress` says whether the request was sent; a call that may not be repeated and was sent ends with
-                an OutcomeUnknownError.
+            drain: how many seconds to wait for calls in flight. The calls that remain raise a TransportError, whose
+                `progress` says whether the request was sent, or an OutcomeUnknownError if the request was sent and
+                must not be repeated.
         """
         if self._made_at is not None:
             await self._transport.shared.pools.aclose(drain)

@@ -1,4 +1,4 @@
-"""Whether a result may be cut off: reads of uncached API tables silently stop at 100 rows. No I/O."""
+"""Warnings about results that may be cut off: reads of uncached API tables silently stop at 100 rows. No I/O."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from peaka_async.models.queries import (
 from peaka_async.models.query_results import QueryResult
 
 READ_CAP = 100
-"""Where the service stops."""
+"""The number of rows at which the service stops."""
 
 _INTERNAL = "peaka"
 _TOKEN = re.compile(r"""'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/|"(?:[^"]|"")*"|\w+|[^\s\w]""", re.DOTALL)
@@ -26,7 +26,7 @@ _LIMITS = frozenset({"LIMIT", "FETCH"})
 
 
 def warn_if_capped(query: ExecutableQuery, result: QueryResult) -> QueryResult:
-    """Warn if the result has exactly 100 rows, without a limit of its own, and reads tables that can be capped."""
+    """Warn if the result has exactly 100 rows, and the query has no limit and reads tables that can be capped."""
     if result.row_count != READ_CAP or _has_limit(query):
         return result
     names = [
@@ -37,15 +37,15 @@ def warn_if_capped(query: ExecutableQuery, result: QueryResult) -> QueryResult:
     if names:
         msg = (
             f"The result has exactly {READ_CAP} rows. If {', '.join(names)} belongs to an API connector and is not "
-            "cached, the service has cut the read off: ask catalogs.read_is_capped, and cache the table to get all."
+            "cached, the service has cut the read off. Check with catalogs.read_is_capped; cache the table to get all."
         )
-        # The caller's line, seen from here: this function, the method, the caller.
+        # Show the caller's line: the frames are this function, the method, the caller.
         warnings.warn(msg, CappedReadWarning, stacklevel=3)
     return result
 
 
 def tables_of(query: ExecutableQuery) -> list[TableForQuery]:
-    """The tables that a query names in full; a saved query's are not known."""
+    """The tables that a query names in full. The tables of a saved query are unknown."""
     if isinstance(query, QueryExecuteRequest):
         return list(query.from_)
     if isinstance(query, QueryExecuteRequestId):
@@ -64,12 +64,12 @@ def _has_limit(query: ExecutableQuery) -> bool:
 
 
 def _tokens(sql: str) -> list[str]:
-    """Words, quoted names and signs; without texts and comments."""
+    """The words, quoted names and signs of SQL, without string literals and comments."""
     return [token for token in _TOKEN.findall(sql) if not token.startswith(_NOT_READ)]
 
 
 def _tables(tokens: list[str]) -> list[TableForQuery]:
-    """The names of three parts that stand after FROM or JOIN, or after a comma among the tables of a FROM."""
+    """The three-part names after FROM or JOIN, or after a comma in a list of tables."""
     found = []
     among_tables = False
     for index, token in enumerate(tokens):
@@ -87,5 +87,5 @@ def _tables(tokens: list[str]) -> list[TableForQuery]:
 
 
 def _name(token: str) -> str:
-    """A name as SQL understands it: what is in quotes stays, all else is in lower case."""
+    """A name as SQL reads it: quoted names are unchanged, others are in lower case."""
     return token[1:-1].replace('""', '"') if token.startswith('"') else token.lower()

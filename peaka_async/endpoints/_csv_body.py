@@ -67,10 +67,10 @@ async def _after(head: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[byt
 
 
 async def csv_content(file: CsvFile, request: CsvImportRequest, *, operation: str) -> Content:
-    """Make the multipart body of an import, in the form that the live service is known to accept.
+    """Make the multipart body of an import, in a form that the live service is known to accept.
 
-    That is the file first, then `request` as a field without a Content-Type, with a Content-Length for the whole. An
-    async iterable has no known length, so it is sent chunked.
+    The file comes first, and then `request` as a field without a Content-Type. The body has a Content-Length. The
+    length of an async iterable is unknown, so it is sent chunked.
 
     To check the mapping, the file is read up to the end of its header line. The rest is read while it is sent.
 
@@ -111,7 +111,7 @@ async def csv_content(file: CsvFile, request: CsvImportRequest, *, operation: st
 
 
 def _size_of(file: CsvFile) -> int | None:
-    """The bytes from the file's current position to its end; None if only reading can tell."""
+    """The number of bytes from the file's current position to its end; None if it is unknown before reading."""
     if isinstance(file, bytes):
         return len(file)
     try:
@@ -123,7 +123,7 @@ def _size_of(file: CsvFile) -> int | None:
         end = file.seek(0, os.SEEK_END)
         file.seek(start)
     except (OSError, AttributeError):
-        # What cannot be read is reported when it is read.
+        # An unreadable file is reported when it is read.
         return None
     return end - start
 

@@ -298,10 +298,10 @@ class Caches(Group):
         incremental: Schedule | None = None,
         full_refresh: Schedule | None = None,
     ) -> Cache:
-        """Change one or both schedules of a cache. The one that is left out stays as it is.
+        """Change one or both schedules of a cache. A schedule that is left out does not change.
 
-        `update_settings` replaces both, so the settings are read first. A change that is made elsewhere at the same
-        time can be lost.
+        `update_settings` replaces both schedules, so the settings are read first. A change by another caller at the
+        same time can be lost.
 
         Raises:
             NotFoundError: there is no such cache.
@@ -334,7 +334,7 @@ class Caches(Group):
         waiting: Waiting = DEFAULT_WAITING,
         on_progress: Callable[[CacheStatus], object] | None = None,
     ) -> CacheStatus:
-        """Cache a table and wait for the first sync to end. From then on reads give all rows.
+        """Cache a table and wait for the first sync to end. After that, reads return all rows.
 
         Raises:
             WorkFailedError: the sync failed or was cancelled, with the service's reason.
@@ -352,7 +352,7 @@ class Caches(Group):
         waiting: Waiting = DEFAULT_WAITING,
         on_progress: Callable[[CacheStatus], object] | None = None,
     ) -> CacheStatus:
-        """Wait for the newest run of a cache to end, incremental or full. A first sync can be of either kind.
+        """Wait for the newest run of a cache to end, incremental or full. The first sync can be of either kind.
 
         Raises:
             WorkFailedError: the run failed or was cancelled, with the service's reason.
@@ -466,7 +466,7 @@ def read_newest_run(status: CacheStatus) -> Polled:
     runs = [found for run in CacheRun if (found := _slot(status, run)) is not None]
     if status.status == CacheState.DELETED or not runs:
         return _polled(CacheExecutionInfo(status=status.status))
-    # As texts, because a timestamp that cannot be read stays a text.
+    # Compared as texts, because an invalid timestamp stays text.
     return _polled(max(runs, key=lambda found: str(found.created_at or "")))
 
 

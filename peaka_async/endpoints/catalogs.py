@@ -178,10 +178,10 @@ class Catalogs(Group):
         )
 
     async def read_is_capped(self, project_id: str, catalog_id: str, schema_name: str, table_name: str) -> bool | None:
-        """Find out whether reads of a table silently stop at 100 rows; None if the service does not say.
+        """Get whether reads of a table silently stop at 100 rows; None if the service does not say.
 
-        That holds for the tables of API connectors, such as Stripe's, while they are not cached. It affects queries,
-        joins, exports and materialized queries alike. `cache.run_create` lifts it.
+        Tables of API connectors, such as Stripe's, have this limit while they are not cached. It affects queries,
+        joins, exports and materialized queries. Cache the table to remove it, for example with `cache.run_create`.
         """
         found = await self.is_cached(project_id, catalog_id, schema_name, table_name)
         if found.is_cacheable is None or found.is_cached is None:

@@ -145,7 +145,7 @@ async def test_a_column_is_read_changed_and_written(bi):
 
 
 async def test_a_column_gets_another_name_type_and_default():
-    """What is given wins."""
+    """Given properties replace the current ones."""
     sender = RecordingSender([COLUMN], [COLUMN])
     changes = {"name": "years", "data_type": ColumnDataType.BIGINT, "default_value": ""}
     await InternalTables(sender).change_column("p", "people", "age", **changes)
@@ -154,7 +154,7 @@ async def test_a_column_gets_another_name_type_and_default():
 
 
 async def test_a_column_that_is_not_there_is_named():
-    """With those that are; nothing is written."""
+    """The error lists the existing columns, and nothing is written."""
     sender = RecordingSender([COLUMN])
     with pytest.raises(ConfigurationError, match="no column nope; it has age"):
         await InternalTables(sender).change_column("p", "people", "nope", name="x")
