@@ -33,6 +33,9 @@ _HAPPY_EYEBALLS_DELAY: Final = 0.25
 
 _ADDRESSES_SECONDS: Final = 10.0
 
+# The loop needs a few turns to close connections; a connection that it forgets must not hold up the end.
+_MAX_CLOSING_TURNS: Final = 100
+
 
 @final
 class Connection(Line, asyncio.Protocol):
@@ -238,7 +241,9 @@ class DirectLane:
         for connection in list(self._every):
             connection.close()
         # A callback closes the transport; without a wait the loop could end before it runs.
-        while self._every:  # noqa: ASYNC110 - there is no event to wait for
+        for _ in range(_MAX_CLOSING_TURNS):
+            if not self._every:
+                break
             await asyncio.sleep(0)
 
     # ── Making connections ───────────────────────────────────────────────────────────────────────────────────────────
@@ -256,13 +261,19 @@ class DirectLane:
             except OSError:
                 self._addresses.forget()
                 raise
-            # From here on the event loop closes the socket, even if an error occurs.
-            _, connection = await self._loop.create_connection(
-                lambda: Connection(self._loop, self._every),
-                sock=sock,
-                ssl=context,
-                server_hostname=None if context is None else self._url.raw_host,
-            )
+            connection = Connection(self._loop, self._every)
+            try:
+                # From here on the event loop closes the socket, even if an error occurs.
+                await self._loop.create_connection(
+                    lambda: connection,
+                    sock=sock,
+                    ssl=context,
+                    server_hostname=None if context is None else self._url.raw_host,
+                )
+            except BaseException:
+                # uvloop does not report the loss of a connection if making it was cancelled.
+                self._every.discard(connection)
+                raise
         return connection
 
     async def _context(self) -> ssl_module.SSLContext | None:
