@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import aioresponses.core
 import pytest
 from aiohttp import ClientResponse
-from clock import Clock
+from clock import controlled
 
 from peaka_async import PeakaClient, RetryPolicy, Timeouts
 from peaka_async.emulator import Emulator
@@ -59,9 +59,10 @@ def require_program():
 
 
 @pytest.fixture
-async def clock(monkeypatch):
+async def clock():
     """The running loop's time, which jumps to the next timer if no task can run."""
-    return Clock(monkeypatch, asyncio.get_running_loop())
+    with controlled(asyncio.get_running_loop()) as clock:
+        yield clock
 
 
 @pytest.fixture

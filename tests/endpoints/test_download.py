@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import gzip
 import random
@@ -11,7 +10,6 @@ import zlib
 
 import aiohttp
 import pytest
-from clock import Clock
 from scripted_server import ScriptedServer, answer
 
 from peaka_async import (
@@ -266,11 +264,6 @@ class Host:
 
     async def read(self, **options):
         return [piece async for piece in self.download(**options)]
-
-
-@pytest.fixture
-async def clock(monkeypatch):
-    return Clock(monkeypatch, asyncio.get_running_loop())
 
 
 async def test_what_the_host_is_asked(clock):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from datetime import UTC, datetime
 
 import pytest
-from clock import Clock
 from recording_sender import RecordingSender
 
 from peaka_async import ConfigurationError, DecodeError, Waiting, WaitStalledError, WaitTimeoutError, WorkFailedError
@@ -37,12 +35,6 @@ from peaka_async.models import (
 
 RUNNING = Polled(state="RUNNING")
 DONE = Polled(state="COMPLETED", ended=True)
-
-
-@pytest.fixture
-async def clock(monkeypatch):
-    """Skip all pauses."""
-    return Clock(monkeypatch, asyncio.get_running_loop())
 
 
 @pytest.fixture(autouse=True)
