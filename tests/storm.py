@@ -1,8 +1,9 @@
-"""Many calls at once through random faults, some of them cancelled: what each got, and what is left over.
+"""Many calls at once with random faults, some of them cancelled; a report of their results and of leftovers.
 
     python tests/storm.py [--calls 100000] [--loop asyncio|uvloop] [--lane direct|session] [--tls]
 
-It fails if a request was sent twice, a call got another call's answer or a foreign exception, or the memory grew.
+It fails if a request was sent twice, if a call got another call's answer or another library's exception, or if the
+memory grew.
 """
 
 from __future__ import annotations
@@ -39,17 +40,17 @@ MAX_GROWTH_MB = 8
 class Report:
     outcomes: Counter[str] = attrs.field(factory=Counter)
     wrong: int = 0
-    """Calls that got an answer which they did not ask for."""
+    """The number of calls that got an answer for another call."""
     twice: int = 0
-    """Requests that came more than once."""
+    """The number of requests that arrived more than once."""
     foreign: list[BaseException] = attrs.field(factory=list)
     complaints: list[object] = attrs.field(factory=list)
-    """What the event loop complained of."""
+    """The errors that the event loop reported."""
     most_open: int = 0
     left: tuple[int, ...] = ()
-    """Tasks, time limits and connections of the server that are left over."""
+    """The remaining tasks, time limits and connections of the server."""
     growth: float = 0.0
-    """Megabytes by which the process grew in its second half."""
+    """The growth of the process in its second half, in megabytes."""
 
     def check(self) -> None:
         assert (self.wrong, self.twice, self.foreign, self.complaints, self.left) == (0, 0, [], [], (0, 0, 0)), self
@@ -150,7 +151,7 @@ class StormConnection(asyncio.Protocol):
         self.delay(self.out_of_turn())
 
     def out_of_turn(self) -> bytes:
-        """What nobody asked for: an answer whole or in part, and a timeout."""
+        """Send an unexpected answer, complete or in part, or a timeout."""
         other = answer_of("other")
         timeout = b"HTTP/1.1 408 Timeout\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
         return self.server.chance.choice([other, other[:9], timeout, b"H", b"\r\n", other + other])
@@ -167,7 +168,7 @@ def resident_mb() -> float:
 
 
 async def storm(calls: int, *, seed: int = 1, tls: bool = False) -> Report:
-    """Make so many calls, 300 at a time on 50 connections."""
+    """Make this many calls, 300 at a time on 50 connections."""
     report, server = Report(), StormServer(calls, seed)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: report.complaints.append(context))
@@ -206,7 +207,7 @@ def serving(tls: bool) -> ssl.SSLContext | None:  # noqa: FBT001
 
 
 class Callers:
-    """Those who call, one after another, and cancel some of their calls."""
+    """Callers that make calls one after another, and cancel some of them."""
 
     def __init__(self, peaka: PeakaClient, report: Report, seed: int, calls: int) -> None:
         self.peaka = peaka

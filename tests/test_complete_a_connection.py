@@ -20,7 +20,7 @@ from peaka_async import (
 from peaka_async.emulator import Fault, Moment
 
 PAGE = (Path(__file__).parents[1] / "docs" / "how-to" / "complete-a-connection.md").read_text()
-(CODE,) = re.findall(r"^## 3\. Complete\n.*?```python\n(.*?)```", PAGE, re.MULTILINE | re.DOTALL)
+(CODE,) = re.findall(r"^## 3\. Complete the connection\n.*?```python\n(.*?)```", PAGE, re.MULTILINE | re.DOTALL)
 CREDENTIAL = OAuth2Credential(client_id="app", client_secret="s3cret", redirect_url="https://app.example/cb")
 
 
