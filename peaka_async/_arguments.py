@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from peaka_async._request import LOOPBACK
 from peaka_async._transport.credential import KeySource, checked_key
 from peaka_async._transport.retry import RetryPolicy
 from peaka_async.errors import ConfigurationError
@@ -17,7 +18,6 @@ ZONES: dict[str, str] = {
     "us": "https://partner.peaka.studio/api/v1",
     "eu": "https://partner.eu.peaka.studio/api/v1",
 }
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _METHOD = re.compile("[A-Z]+")
 _METHODS = "GET, HEAD, POST, PUT or DELETE"
@@ -65,7 +65,7 @@ def _parsed(named: str, base_url: object, *, allow_http: bool) -> Address:
         problem = "must be an http:// or https:// URL with a host"
     elif url.query or url.fragment or "@" in url.netloc:
         problem = "must hold no query, fragment or credential"
-    elif url.scheme == "http" and url.hostname not in _LOOPBACK and not allow_http:
+    elif url.scheme == "http" and url.hostname not in LOOPBACK and not allow_http:
         problem = "is plain http://, which would send the key unencrypted; use https://, or allow_http=True"
     if problem is not None:
         raise _invalid(f"{named} {problem}")

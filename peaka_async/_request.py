@@ -20,6 +20,9 @@ T_co = TypeVar("T_co", covariant=True)
 
 QueryValue = str | int | bool | datetime | Sequence[str] | None
 
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+"""The names of this machine."""
+
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from http import HTTPStatus
 from time import monotonic
 from typing import TypeVar, final
+from urllib.parse import urlsplit
 
 import aiohttp
 import attrs
 
-from peaka_async._request import Request
+from peaka_async._request import LOOPBACK, Request
 from peaka_async._transport.admission import Admission
 from peaka_async._transport.answer import Answer, error_of, shown_headers, value_of
 from peaka_async._transport.call import Call, OpenAnswer, RawResponse, captured, explain
@@ -76,6 +77,7 @@ class Transport:
         call: Call | None = None
         try:
             self.shared.pools.check_open()
+            self._check_link(request)
             call = Call(request, self.settings, span)
             answer = await self._send_with_retries(call)
             value, ledger = value_of(request, answer, call.secrets), call.ledger
@@ -106,6 +108,7 @@ class Transport:
         call: Call | None = None
         try:
             self.shared.pools.check_open()
+            self._check_link(request)
             call = Call(request, self.settings, span, streamed=True)
             await self._send_with_retries(call)
         except BaseException as error:
@@ -248,6 +251,14 @@ class Transport:
         if head is not None and head.status >= HTTPStatus.BAD_REQUEST:
             return Answer(head.status, head.headers, b"")
         raise translated(problem, wire)
+
+    def _check_link(self, request: Request[object]) -> None:
+        """Refuse a link in clear text, unless the API itself is on this machine: a test, then, or the emulator."""
+        if not request.elsewhere or urlsplit(request.target()).scheme == "https":
+            return
+        if urlsplit(self._base).hostname not in LOOPBACK:
+            msg = "the link to the file is not https://, and it was not followed."
+            raise DecodeError(msg, operation=request.operation)
 
     def _message(self, call: Call, more: dict[str, str] | None) -> Message:
         request = call.request

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import os
 import secrets
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self, final
+from typing import BinaryIO, Self, TypeVar, final
+from urllib.parse import urlsplit
 
-from peaka_async._request import Request, Safety, Streamed
+from peaka_async._request import LOOPBACK, Request, Safety, Streamed
 from peaka_async.errors import APIError, ConfigurationError, DecodeError, PeakaError, TransportError, WireProgress
 from peaka_async.models.exports import ExportFile
 
@@ -21,6 +24,10 @@ _EXPIRED = frozenset({400, 401, 403, 404, 410})
 _PARTIAL = 206
 _PAUSE = 0.2
 _GZIP = 31
+_PIECE = 256 * 1024
+_LARGE = 4 * 1024 * 1024
+
+T = TypeVar("T")
 
 Refresh = Callable[[], Awaitable[ExportFile]]
 Stream = Callable[[Request[bytes]], Awaitable[Streamed]]
@@ -40,15 +47,21 @@ class Download:
     file comes from another host; the API key and the trace context are not sent to it.
     """
 
-    def __init__(self, stream: Stream, refresh: Refresh, *, decompress: bool) -> None:
+    def __init__(
+        self, stream: Stream, refresh: Refresh, *, decompress: bool = False, max_ratio: float | None = None
+    ) -> None:
         self._stream, self._refresh = stream, refresh
-        self._pieces = _inflated(self._read()) if decompress else self._read()
+        self._pieces = _inflated(self._read(), max_ratio) if decompress else self._read()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._pieces
 
-    async def save(self, path: str | os.PathLike[str]) -> Path:
-        """Save the file. It appears under its name only when it is complete.
+    async def save(self, path: str | os.PathLike[str], *, mode: int = 0o600) -> Path:
+        """Save the file. It appears under its name only when it is complete, and replaces a file of that name.
+
+        Args:
+            path: where to save it.
+            mode: who may read it, as for `os.chmod`; the default is the owner alone. The process's umask applies.
 
         Raises:
             PeakaError: the download failed after several attempts; no partial file is left.
@@ -56,13 +69,18 @@ class Download:
         """
         target = Path(path)
         part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-        file = await asyncio.to_thread(part.open, "xb")
+        opened: list[BinaryIO] = []
         try:
-            with file:
-                async for piece in self:
-                    await asyncio.to_thread(file.write, piece)
-            await asyncio.to_thread(part.replace, target)
+            await _in_thread(lambda: opened.append(_new_file(part, mode)))
+            (file,) = opened
+            async for piece in self:
+                await _in_thread(functools.partial(file.write, piece))
+            await _in_thread(file.close)
+            await _in_thread(functools.partial(part.replace, target))
         except BaseException:
+            with contextlib.suppress(OSError):
+                for file in opened:
+                    file.close()
             part.unlink(missing_ok=True)
             raise
         finally:
@@ -108,7 +126,7 @@ class Download:
 
 
 def _request(file: ExportFile, done: int, tag: str) -> Request[bytes]:
-    if not file.url or not file.url.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+    if not file.url or not _is_link(file.url):
         msg = "the export has no https:// link to this file. Only the user who started an export can download it."
         raise DecodeError(msg, operation=_OPERATION)
     headers = {}
@@ -117,6 +135,18 @@ def _request(file: ExportFile, done: int, tag: str) -> Request[bytes]:
         if tag and not tag.startswith("W/"):
             headers["If-Range"] = tag
     return Request(_OPERATION, "GET", "/", url=file.url, headers=headers, returns=bytes, safety=Safety.SAFE)
+
+
+def _is_link(url: str) -> bool:
+    """Whether it leads to a file over TLS, or on this machine, and says nothing of who asks."""
+    try:
+        parts = urlsplit(url)
+        is_address = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+    is_plain = url.isascii() and url.isprintable() and " " not in url and "\\" not in url
+    return is_address and is_safe and is_plain and "@" not in parts.netloc
 
 
 def _whole_size(answer: Streamed, done: int) -> int | None:
@@ -164,21 +194,26 @@ def _short(done: int, size: int | None) -> TransportError:
     return TransportError(msg, operation=_OPERATION, progress=WireProgress.MAYBE_SENT)
 
 
-async def _inflated(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """Decompress a gzip file, which can have several members."""
-    inflater, complete = zlib.decompressobj(_GZIP), False
+async def _inflated(pieces: AsyncGenerator[bytes, None], max_ratio: float | None) -> AsyncGenerator[bytes, None]:
+    """Decompress a gzip file, which can have several members, in pieces of limited size."""
+    inflater, complete, taken, given = zlib.decompressobj(_GZIP), False, 0, 0
     try:
         async for piece in pieces:
-            rest = piece
-            while rest:
-                try:
-                    plain = inflater.decompress(rest)
-                except zlib.error:
-                    plain = None
-                if plain is None:
-                    msg = "the file is not gzip; leave out decompress."
+            rest, taken = piece, taken + len(piece)
+            while rest or (inflater.unconsumed_tail and not inflater.eof):
+                # The first pieces are inflated at once; a large file is left to a thread, and the loop stays free.
+                plain = (
+                    _step(inflater, rest)
+                    if given < _LARGE
+                    else await _in_thread(functools.partial(_step, inflater, rest))
+                )
+                given += len(plain)
+                if max_ratio is not None and given > max_ratio * taken:
+                    msg = (
+                        f"the file inflates to more than {max_ratio:g} times its size, which max_ratio does not allow."
+                    )
                     raise DecodeError(msg, operation=_OPERATION)
-                rest, complete = inflater.unused_data, inflater.eof
+                rest, complete = inflater.unused_data or inflater.unconsumed_tail, inflater.eof
                 if complete:
                     inflater = zlib.decompressobj(_GZIP)
                 if plain:
@@ -188,6 +223,35 @@ async def _inflated(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes
             raise DecodeError(msg, operation=_OPERATION)
     finally:
         await pieces.aclose()
+
+
+def _step(inflater: zlib._Decompress, data: bytes) -> bytes:
+    try:
+        return inflater.decompress(data, _PIECE)
+    except zlib.error:
+        pass
+    msg = "the file is not gzip; leave out decompress."
+    raise DecodeError(msg, operation=_OPERATION)
+
+
+def _new_file(path: Path, mode: int) -> BinaryIO:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+    return os.fdopen(descriptor, "wb")
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Run what can block in a thread. If it is cancelled it waits until the thread is done, so that nothing is left."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    cancelled: asyncio.CancelledError | None = None
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        running.exception()
+        raise cancelled
+    return running.result()
 
 
 def file_named(files: list[ExportFile] | None, name: str | None) -> ExportFile:

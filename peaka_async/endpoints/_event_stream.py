@@ -23,7 +23,7 @@ class EventParser:
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._text = ""
+        self._line: list[str] = []
         self._first = True
         self._after_cr = False
         self._size = 0
@@ -46,19 +46,29 @@ class EventParser:
             # The CR at the end of the previous piece ended a line; an LF after it belongs to the same line end.
             text = text.removeprefix("\n")
         self._after_cr = ends_with_cr
-        *lines, self._text = (self._text + text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        events = [event for line in lines if (event := self._take(line)) is not None]
-        if self._size + len(self._text) > _MAX_EVENT_CHARS:
+        # Only the new text is looked at: a line in many pieces is put together once, at its end.
+        first, *others = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        self._grow(first)
+        events = []
+        for text in others:
+            line, self._line = "".join(self._line), []
+            events.append(self._take(line))
+            self._grow(text)
+        return [event for event in events if event is not None]
+
+    def _grow(self, text: str) -> None:
+        """Add to the line that has not ended yet."""
+        self._line.append(text)
+        self._size += len(text)
+        if self._size > _MAX_EVENT_CHARS:
             msg = f"an event of the stream is larger than {_MAX_EVENT_CHARS} characters."
             raise DecodeError(msg)
-        return events
 
     def _take(self, line: str) -> ChatEvent | None:
         if not line:
             return self._dispatch()
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
-        self._size += len(line)
         if name == "data":
             self._data.append(value)
         elif name == "event":

@@ -209,7 +209,13 @@ class Exports(Group):
         )
 
     def download(
-        self, project_id: str, export_id: str, file_name: str | None = None, *, decompress: bool = False
+        self,
+        project_id: str,
+        export_id: str,
+        file_name: str | None = None,
+        *,
+        decompress: bool = False,
+        max_ratio: float | None = None,
     ) -> Download:
         """Download a file of an export: iterate over its pieces, or `save` it.
 
@@ -218,6 +224,8 @@ class Exports(Group):
             export_id: an export that has succeeded.
             file_name: the name of the file; not needed if the export has only one.
             decompress: whether to decompress a gzip file.
+            max_ratio: how many times its size a file may inflate to; more is an error. Without it there is no limit,
+                but no more than a small piece is in memory at a time.
 
         Raises:
             ConfigurationError: on reading: there is no such file, or there are several and no name was passed.
@@ -227,7 +235,7 @@ class Exports(Group):
         async def refresh() -> ExportFile:
             return file_named((await self.get(project_id, export_id)).files, file_name)
 
-        return Download(self._stream, refresh, decompress=decompress)
+        return Download(self._stream, refresh, decompress=decompress, max_ratio=max_ratio)
 
 
 def _id_of(job: ExportJobCreated) -> str:

@@ -6,7 +6,9 @@ import functools
 import gzip
 import random
 import re
+import threading
 import zlib
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -402,7 +404,9 @@ async def test_each_byte_begins_the_count_anew(clock):
     assert b"".join(await host.read()) == bytes(range(6))
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9/a", "http://localhost:9/a", "https://files.example/a"])
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9/a", "http://localhost/a", "http://[::1]:9/a", "https://files.example:8443/a?b=c%20d"]
+)
 async def test_links_that_are_followed(url):
     """https:// links, and links to this machine, are followed."""
     download = Download(Host(Answer(b"abc")).stream, functools.partial(link, url), decompress=False)
@@ -411,10 +415,33 @@ async def test_links_that_are_followed(url):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://files.example/a", "http://127.0.0.1.evil.example/a", "http://localhost.evil/a", "ftp://a", "", None]
+    "url",
+    [
+        "http://files.example/a",
+        "http://127.0.0.1.evil.example/a",
+        "http://127.0.0.1:9@evil.example/a",
+        "http://localhost:x@evil.example/a",
+        "http://localhost.evil/a",
+        "http://[::2]/a",
+        "https://user:s3cret@files.example/a",
+        "https://@files.example/a",
+        "https:///a",
+        "https://files.example:x/a",
+        "https://files.example:0/a",
+        "https://[::1/a",
+        "https://files.example/a b",
+        "https://files.example/\r\nHost: x",
+        "https://files.example\\@evil.example/a",
+        "https://files.example/é",
+        "//files.example/a",
+        "file:///etc/passwd",
+        "ftp://a",
+        "",
+        None,
+    ],
 )
 async def test_links_that_are_not_followed(url):
-    """Unencrypted data can be read and changed on the network."""
+    """Unencrypted data can be read and changed on the network; a login in a link, or what is no link, is refused."""
     host = Host(Answer(b"abc"))
     with pytest.raises(DecodeError, match="no https:// link") as raised:
         await anext(aiter(Download(host.stream, functools.partial(link, url), decompress=False)))
@@ -538,3 +565,137 @@ def test_a_file_is_not_found(files, name, says):
     with pytest.raises(ConfigurationError) as raised:
         file_named(files, name)
     assert str(raised.value).startswith(f"exports.download: {says}")
+
+
+# ── What is large, what is left behind, and who may read it ──────────────────────────────────────────────────────────
+
+
+async def test_a_link_to_this_machine_is_for_an_api_on_this_machine():
+    """An API elsewhere cannot make the client ask what listens here, and the error does not show the link."""
+    stream = PeakaClient("the-key")._transport.stream
+    with pytest.raises(DecodeError, match="not https://") as raised:
+        await anext(aiter(Download(stream, functools.partial(link, "http://127.0.0.1:9/?sig=s3cret"))))
+    assert "s3cret" not in str(raised.value)
+
+
+async def test_a_large_file_is_inflated_in_small_pieces(clock):
+    """A megabyte that inflates to a gigabyte is never in memory as such."""
+    zipped = gzip.compress(bytes(32 * 1024 * 1024))
+    sizes = [len(piece) async for piece in Host(Answer(zipped)).download(decompress=True)]
+
+    assert len(zipped) < 64 * 1024
+    assert sum(sizes) == 32 * 1024 * 1024
+    assert max(sizes) <= 256 * 1024
+
+
+async def test_only_a_large_file_is_left_to_a_thread(monkeypatch):
+    """The event loop stays free while it is inflated; a small file costs no thread."""
+    here, threads = threading.get_ident(), []
+    step = download_module._step
+    monkeypatch.setattr(download_module, "_step", lambda *a: (threads.append(threading.get_ident()), step(*a))[1])
+    for size in (1024, 16 * 1024 * 1024):
+        threads.clear()
+        await Host(Answer(gzip.compress(bytes(size)))).read(decompress=True)
+        assert (set(threads) - {here} != set()) == (size > 1024)
+        assert threads[0] == here
+
+
+@pytest.mark.parametrize(("ratio", "allowed"), [(2000, True), (None, True), (10, False), (0.5, False)])
+async def test_a_file_may_inflate_up_to_a_ratio(clock, ratio, allowed):
+    """A small file that inflates to a huge one is refused if the application says so, before it is written."""
+    zipped = gzip.compress(bytes(2 * 1024 * 1024))
+    host = Host(Answer(*[zipped[at : at + 500] for at in range(0, len(zipped), 500)]))
+    if allowed:
+        assert len(b"".join(await host.read(decompress=True, max_ratio=ratio))) == 2 * 1024 * 1024
+        return
+    with pytest.raises(DecodeError, match="max_ratio") as raised:
+        await host.read(decompress=True, max_ratio=ratio)
+    assert raised.value.operation == "exports.download"
+
+
+async def test_what_is_compressed_less_is_within_the_ratio(clock):
+    """A ratio of 1 lets a file pass that does not inflate beyond its size."""
+    noise = random.Random(1).randbytes(100_000)
+
+    assert b"".join(await Host(Answer(gzip.compress(noise))).read(decompress=True, max_ratio=1)) == noise
+
+
+@pytest.mark.parametrize(("options", "mode"), [({}, 0o600), ({"mode": 0o640}, 0o640)])
+async def test_a_saved_file_is_the_owners_alone(clock, tmp_path, options, mode):
+    """Unless it is told otherwise: a customer's rows are for nobody else on the machine, at no moment."""
+    seen = []
+
+    async def stream(request):
+        seen.append(next(tmp_path.iterdir()).stat().st_mode & 0o777)
+        return Answer(b"rows")
+
+    saved = await Download(stream, Host().refresh).save(tmp_path / "out.csv", **options)
+
+    assert [*seen, saved.stat().st_mode & 0o777] == [mode, mode]
+
+
+STEPS = ["_new_file", "write", "close", "replace"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+async def test_a_cancelled_download_leaves_nothing(step, tmp_path, monkeypatch):
+    """It is cancelled while a thread is at work, and ends when the thread is done; the file is whole or gone."""
+    at_work, go_on = threading.Event(), threading.Event()
+
+    def held(function):
+        def work(*arguments):
+            at_work.set()
+            assert go_on.wait(10)
+            return function(*arguments)
+
+        return work
+
+    if step == "replace":
+        monkeypatch.setattr(Path, "replace", held(Path.replace))
+    elif step == "_new_file":
+        monkeypatch.setattr(download_module, "_new_file", held(download_module._new_file))
+    else:
+        make = download_module._new_file
+        monkeypatch.setattr(download_module, "_new_file", lambda *a: Held(make(*a), step, held))
+    answer = Answer(b"abc", b"def")
+    saving = asyncio.create_task(Host(answer).download().save(tmp_path / "out.csv"))
+    while not at_work.is_set():
+        await asyncio.sleep(0.001)
+    saving.cancel()
+    await asyncio.sleep(0.01)
+    saving.cancel()
+    await asyncio.sleep(0.01)
+    assert not saving.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await saving
+
+    left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert left == ({"out.csv": b"abcdef"} if step == "replace" else {})
+
+
+class Held:
+    """A file one of whose methods waits."""
+
+    def __init__(self, file, step, held):
+        self._file, self._step, self._held = file, step, held
+
+    def __getattr__(self, name):
+        method = getattr(self._file, name)
+        return self._held(method) if name == self._step else method
+
+
+async def test_a_download_may_be_cancelled_at_any_moment(host, api, peaka, tmp_path):
+    """Whichever turn of the loop it is, no part of the file is left, and the next download works."""
+    job = {"id": "e", "status": "SUCCEEDED", "files": [{"name": "part-0.csv", "url": f"{host.origin}/part-0.csv"}]}
+    host.default, api.default = file(), answer(200, job)
+    for turns in range(0, 120, 3):
+        saving = asyncio.create_task(peaka.exports.download("p", "e").save(tmp_path / "out.csv"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        saving.cancel()
+        await asyncio.wait([saving])
+        assert {path.name for path in tmp_path.iterdir()} <= {"out.csv"}
+
+    assert (await peaka.exports.download("p", "e").save(tmp_path / "out.csv")).read_bytes() == CONTENT

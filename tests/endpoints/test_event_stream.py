@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 
 import pytest
 from hypothesis import given
@@ -121,6 +122,29 @@ def test_an_event_without_end_is_refused():
     with pytest.raises(DecodeError, match="larger than"):
         for _ in range(20):
             parser.feed(b"data:" + b"x" * 1024 * 1024 + b"\n")
+
+
+def test_a_line_without_end_is_refused():
+    """So is one that never ends, in pieces of any size; an event that ends in time leaves room for the next."""
+    parser = EventParser()
+    for _ in range(3):
+        assert len(parser.feed(b"data:" + b"x" * 10 * 1024 * 1024 + b"\n\n")) == 1
+    with pytest.raises(DecodeError, match="larger than"):
+        for _ in range(20):
+            parser.feed(b"x" * 1024 * 1024)
+
+
+def test_a_long_line_takes_linear_time():
+    """A line of 8 MiB in pieces of 64 bytes: to look at all of it for each piece would take minutes."""
+    parser = EventParser()
+    parser.feed(b"data:")
+    started = time.process_time()
+    for _ in range(131_072):
+        assert parser.feed(b"x" * 64) == []
+    (event,) = parser.feed(b"\n\n")
+
+    assert len(event.data) == 8 * 1024 * 1024
+    assert time.process_time() - started < 20
 
 
 @pytest.mark.parametrize(("data", "value"), [('{"a":1}', {"a": 1}), ("{", None), ("[1]", None), ("text", None)])
