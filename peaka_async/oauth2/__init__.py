@@ -1,7 +1,7 @@
 """The connect flow: from a button in a web service to a working connection.
 
-`ConnectFlow` begins and ends flows. `ConnectWeb` puts it behind URLs: `peaka_async.oauth2.aiohttp_web` has routes for
-aiohttp, and `peaka_async.oauth2.asgi` an application that mounts in Starlette, FastAPI and Litestar.
+`ConnectFlow` starts and completes flows. `ConnectWeb` gives it URLs: `peaka_async.oauth2.aiohttp_web` has routes for
+aiohttp, and `peaka_async.oauth2.asgi` has an application that mounts in Starlette, FastAPI and Litestar.
 """
 
 from peaka_async.oauth2._access_log import (

@@ -1,4 +1,4 @@
-"""Keeps codes and states out of logs: those of servers, and those of task queues."""
+"""A filter that keeps codes and states out of the logs of servers and task queues."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ _LOGS = (
 _QUERY = re.compile(r"""(?:\?|%3F)([^\s"]*)""", re.IGNORECASE)
 _HIDDEN = "?[redacted]"
 
-# What a query by itself can be in, such as the argument of a job, and what stands around it there.
+# Characters around a query without a URL, such as one in the argument of a job.
 _WORD = re.compile(r"""[^\s"]+""")
 _BEFORE, _AFTER = "'([{,<:", "')]}>,;:."
 
 _SECRET = re.compile(r"(?:^|[?&;])[^=?&;]*(?:code|state|token|secret|verifier|peaka_flow)=", re.IGNORECASE)
 
-# A URL in the query of a URL is encoded once more: a sign-in's `next` in a login page's own.
+# A URL in the query of another URL is encoded twice, such as the `next` parameter of a login page.
 _LEVELS = 3
 
-# What a record is made of beside the message and its arguments, and what is never text from a request.
+# The other attributes of a record, which never hold text from a request.
 _OWN = frozenset(vars(logging.makeLogRecord({}))) - {"msg", "args"}
 
 
 @final
 class AccessLogFilter(logging.Filter):
-    """Takes the query out of a record that carries a code, a state or a token, with its URL or by itself.
+    """Removes queries that hold a code, a state or a token from log records, with or without their URL.
 
-    It looks into the message, its arguments, the traceback, and what the server adds, such as the Referer.
+    It checks the message, its arguments, the traceback, and data that the server adds, such as the Referer.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Redact the record, and let it pass."""
+        """Redact the record, and accept it."""
         for name, value in list(vars(record).items()):
             if name not in _OWN:
                 setattr(record, name, _redacted(value))
@@ -55,7 +55,7 @@ class AccessLogFilter(logging.Filter):
 
 
 def protect_access_logs(*names: str) -> None:
-    """Add an `AccessLogFilter` to loggers; to those of aiohttp, uvicorn, arq, Celery and SAQ if none are named."""
+    """Add an `AccessLogFilter` to loggers. By default: the loggers of aiohttp, uvicorn, arq, Celery and SAQ."""
     for name in names or _LOGS:
         logger = logging.getLogger(name)
         if not any(isinstance(each, AccessLogFilter) for each in logger.filters):
@@ -84,7 +84,7 @@ def _without_secret(found: re.Match[str]) -> str:
 
 
 def _word_without_secret(found: re.Match[str]) -> str:
-    """A word without the query in it. A query has two parameters or more, so that "code=1" is none."""
+    """Remove the query from a word. A query has at least two parameters, so "code=1" is not a query."""
     word = found[0]
     if "&" not in word or "=" not in word or not _SECRET.search(word):
         return word
@@ -95,7 +95,7 @@ def _word_without_secret(found: re.Match[str]) -> str:
 
 
 def _redacted_text(value: object) -> object:
-    """What an argument shows: a queue gives the job itself, whose text has the job's arguments."""
+    """Redact the text of an argument. A queue passes the job, and its text shows the job's arguments."""
     if value is None or isinstance(value, int | float | str | bytes | tuple | dict):
         return value
     text = str(value)

@@ -1,4 +1,4 @@
-"""What a customer wants to connect, and by which variant of the flow."""
+"""Connect requests: what to connect for a customer, and which variant of the flow to use."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from peaka_async.errors import ConfigurationError
 from peaka_async.models.connections import ConnectionRequest, OAuth2Credential
 
 CALLBACK_PARAMETER = "peaka_flow"
-"""The query parameter that the flow adds to Peaka's callback, to find a return and to know that it is not made up."""
+"""The query parameter that the flow adds to Peaka's callback. It identifies the flow, and shows a forged return."""
 
-# A path that every browser reads as one of this origin: no second slash, backslash or control character.
-# It is sent as it is, so what a URL has to percent-encode must already be encoded.
+# A path that every browser resolves to the same origin: no second slash, backslash or control character.
+# It is sent unchanged, so it must already be percent-encoded.
 _LOCAL_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -58,7 +58,7 @@ def _check_issuer(request: ConnectRequest, _: object, value: str | None) -> None
 
 
 def is_local_path(value: str) -> bool:
-    """Whether a browser that is sent there stays on the same origin: for a `next` that came from outside."""
+    """Whether a URL is a path on the same origin. Use it to check a `next` parameter that came from outside."""
     return _LOCAL_PATH.fullmatch(value) is not None
 
 
@@ -68,8 +68,8 @@ class PeakaApp:
     """Peaka's own OAuth2 app: Peaka takes the provider's redirect, and then sends the browser to `callback`.
 
     Peaka completes the connection before your service can check whose browser gave the consent. The connection is
-    adopted only for the user who began the flow, but an attacker who can make Peaka answer a flow twice could adopt a
-    victim's consent. `OwnRedirect` and `ForwardedRedirect` check the browser first.
+    accepted only for the user who started the flow. But an attacker who can make Peaka answer a flow twice could get a
+    connection with a victim's consent. `OwnRedirect` and `ForwardedRedirect` check the browser first.
     """
 
     callback: str = attrs.field(validator=_check_url)
@@ -80,7 +80,7 @@ class PeakaApp:
 class OwnApp:
     """Your OAuth2 app with Peaka's callback URL: Peaka takes the redirect, and sends the browser to `callback`.
 
-    The consent is checked as late as with `PeakaApp`.
+    As with `PeakaApp`, the browser is checked only after Peaka has completed the connection.
     """
 
     client_id: str = attrs.field(repr=False, validator=_check_text)
@@ -91,9 +91,9 @@ class OwnApp:
 @final
 @attrs.frozen
 class ForwardedRedirect:
-    """Your OAuth2 app and redirect URL, forwarded to Peaka's callback, from which the browser comes to `callback`.
+    """Your OAuth2 app and redirect URL. The redirect is forwarded to Peaka, which sends the browser to `callback`.
 
-    The handler `forward`, or `ConnectFlow.forward`, answers at `redirect_url`.
+    The handler `forward`, or `ConnectFlow.forward`, serves `redirect_url`.
     """
 
     client_id: str = attrs.field(repr=False, validator=_check_text)
@@ -105,7 +105,7 @@ class ForwardedRedirect:
 @final
 @attrs.frozen
 class OwnRedirect:
-    """Your OAuth2 app and redirect URL, handled fully: `ConnectFlow.complete` posts what came back to Peaka."""
+    """Your OAuth2 app and redirect URL. `ConnectFlow.complete` posts the query of the redirect to Peaka."""
 
     client_id: str = attrs.field(repr=False, validator=_check_text)
     client_secret: str = attrs.field(repr=False, validator=_check_text)
@@ -113,24 +113,24 @@ class OwnRedirect:
 
 
 Variant = PeakaApp | OwnApp | ForwardedRedirect | OwnRedirect
-"""How the consent comes back."""
+"""The OAuth2 app, and the way in which the browser comes back."""
 
 
 @final
 @attrs.frozen(kw_only=True)
 class ConnectRequest:
-    """What a customer wants to connect.
+    """The connection that a customer asks for.
 
     Attributes:
         project_id: the project that gets the connection.
         connector: the connector's type, such as `hubspot`.
         name: the connection's name.
-        via: whose OAuth2 app is used, and how the consent comes back.
+        via: the OAuth2 app, and the way in which the browser comes back.
         issuer: the provider's issuer identifier, if its redirects carry `iss`
             ([RFC 9207](https://www.rfc-editor.org/rfc/rfc9207)). A redirect without it, or with another one, is
             refused.
-        remember: what the application needs to know again at the return, such as the tenant. It stays on the server.
-        return_to: the path of the application to go to at the end. It stays on the server.
+        remember: data that the application needs at the return, such as the tenant. It stays on the server.
+        return_to: the path in the application to go to at the end. It stays on the server.
 
     Raises:
         ConfigurationError: a field is empty, `return_to` is not a path of the same origin, or `issuer` is given with a
@@ -147,17 +147,17 @@ class ConnectRequest:
 
     @property
     def return_url(self) -> str:
-        """Where the browser comes back to at the end."""
+        """The URL that the browser comes back to at the end."""
         return self.via.redirect_url if isinstance(self.via, OwnRedirect) else self.via.callback
 
     @property
     def forward_url(self) -> str | None:
-        """Where the provider's redirect is forwarded from; None if it is not forwarded."""
+        """The URL that forwards the provider's redirect; None if it is not forwarded."""
         return self.via.redirect_url if isinstance(self.via, ForwardedRedirect) else None
 
 
 def connection_request(request: ConnectRequest, nonce: str) -> ConnectionRequest:
-    """What creates the connection; a callback carries the nonce, which only a browser that Peaka sends back learns."""
+    """The request that creates the connection. A callback has the nonce, which only the browser gets, from Peaka."""
     via = request.via
     credential = None
     if not isinstance(via, PeakaApp):

@@ -1,4 +1,4 @@
-"""The cookie by which the browser that began a flow is known again."""
+"""The cookie that identifies the browser that started a flow."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _MAX_COOKIES = 10
 
 @final
 class FlowCookies:
-    """One cookie for each flow, so that flows in several tabs do not meet.
+    """One cookie for each flow, so that flows in several tabs do not interfere.
 
-    It is random, and bound to the flow, to where the flow leads, and to the application's session.
+    It is random, and bound to the flow, to the flow's target, and to the application's session.
 
     Raises:
         ConfigurationError: a secret is too short, or the package itsdangerous is missing.
@@ -40,7 +40,7 @@ class FlowCookies:
     def given(
         self, incoming: Incoming, flow: PendingFlow, *, session: str | None, seconds: float
     ) -> list[tuple[str, str]]:
-        """The headers that set a flow's cookie, and remove those of the oldest flows if there are many."""
+        """The headers that set a flow's cookie, and remove the cookies of the oldest flows if there are many."""
         nonce = secrets.token_urlsafe(16)
         value = self._signer.sign(f"{nonce}~{_bound(nonce, flow, session)}").decode()
         known = [name.decode() for name, _ in incoming.cookies() if self._is_ours(name)]
@@ -76,7 +76,7 @@ class FlowCookies:
 
 
 def _bound(nonce: str, flow: PendingFlow, session: str | None) -> str:
-    """A digest of what the cookie is good for; who can write to the store cannot lead the flow elsewhere."""
+    """A digest of the flow's target: someone who can write to the store cannot change the target."""
     parts = [flow.id, flow.project_id, flow.connector, flow.connection_id, flow.return_url, flow.forward_url, session]
     return hmac.new(nonce.encode(), repr(parts).encode(), hashlib.sha256).hexdigest()[:40]
 
@@ -90,5 +90,5 @@ def _signer(secrets: list[str]) -> Signer:
     except ImportError as error:
         msg = "The web handlers need the package itsdangerous: install peaka-async[web]."
         raise ConfigurationError(msg) from error
-    # The newest secret comes first here, and last there.
+    # The newest secret is the first one here, and the last one for itsdangerous.
     return Signer(secrets[::-1], salt="peaka_async.oauth2", key_derivation="hmac", digest_method=hashlib.sha256)

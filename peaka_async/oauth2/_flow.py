@@ -1,4 +1,4 @@
-"""The connect flow: begun by a user, ended by the same user, and each code posted at most once."""
+"""The connect flow: one user starts and completes a flow, and each code is posted at most once."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ _log = logging.getLogger("peaka_async.oauth2")
 _URL = re.compile(r"https?://[!-~]+")
 
 _ALL_FLOWS = "open"
-"""The list of flows that `sweep` has to look at, by the time when it has to."""
+"""The list of flows for `sweep`, by the time when they are due."""
 
-# A user may replace an open flow after this time; more begins than that are refused.
+# A user may replace an open flow after this time. If all open flows are younger, a new one is refused.
 _YOUNG_SECONDS = 60.0
 _SWEEP_AGAIN_SECONDS = 60.0
 
-# A code is posted within seconds. After this time Peaka's word that a connection is incomplete is the last one.
+# A code is posted within seconds. If Peaka says after this time that a connection is incomplete, that is final.
 _SETTLE_SECONDS = 60.0
 _TRY_AGAIN_SECONDS = 5.0
 
@@ -81,7 +81,7 @@ class Delivery:
     """A return whose flow was found and whose user was checked.
 
     Attributes:
-        flow: the flow that it belongs to.
+        flow: the flow of the return.
     """
 
     flow: PendingFlow
@@ -90,7 +90,7 @@ class Delivery:
 
     @property
     def ended(self) -> bool:
-        """Whether the flow's outcome is known, so that this return changes nothing."""
+        """Whether the outcome of the flow is known, so that this return changes nothing."""
         return self._record.outcome.final
 
     def parts(self) -> tuple[Record, Return]:
@@ -101,7 +101,7 @@ class Delivery:
 @final
 @attrs.frozen(kw_only=True)
 class _Expected:
-    """What a flow must match."""
+    """The properties that a flow must have."""
 
     user_ref: str
     project_id: str | None = None
@@ -110,16 +110,16 @@ class _Expected:
     def check(self, record: Record) -> None:
         flow = record.flow
         if not record.is_of(self.user_ref):
-            raise mismatch("another user began it")
+            raise mismatch("another user started it")
         if self.project_id not in {None, flow.project_id}:
-            raise mismatch("it was begun for another project")
+            raise mismatch("it was started for another project")
         if self.connector not in {None, flow.connector}:
-            raise mismatch("it was begun for another connector")
+            raise mismatch("it was started for another connector")
 
 
 @final
 class ConnectFlow:
-    """Takes customers from a button to a working connection.
+    """Starts and completes connect flows, from a button to a working connection.
 
     ```python
     connect = ConnectFlow(peaka)
@@ -127,23 +127,23 @@ class ConnectFlow:
     connection = await connect.complete(raw_query, user_ref=user.id)  # when it came back
     ```
 
-    A flow is completed by the user who began it, and by nobody else: that is checked before anything is sent. A return
-    that is delivered again gets the first delivery's result, on any replica that shares the store; a code is posted at
-    most once. Work that has begun goes on if the caller is cancelled, as by a browser that goes away.
+    Only the user who started a flow can complete it; this is checked before anything is sent. If a return is delivered
+    again, the caller gets the result of the first delivery, on any replica that shares the store. A code is posted at
+    most once. If the caller is cancelled, for example because the browser disconnects, the work goes on.
 
     Args:
         peaka: the client.
-        store: where flows wait for their return; in this process if it is left out.
-        seconds: how long a flow may take, and for how long after it its result is given again.
-        unknown_seconds: for how long an outcome that is not known can be resolved, and an expired flow be swept.
-        wait_seconds: how long a second delivery waits for the first one's result.
-        lease_seconds: how long a process that works on a flow may be silent before others take it for gone.
-        flows_per_user: how many flows a user may have open. The next one replaces the user's oldest, if that is older
-            than a minute.
-        on_connected: is called with each connection that was made, before anybody gets it, and also if the caller has
-            gone: the place to save it. If it fails, or its process ends, it is called again: save by the connection's
-            id.
-        peaka_callback: Peaka's own callback URL, for redirects that are forwarded.
+        store: the store for pending flows. By default they are kept in this process.
+        seconds: how long a flow may take, and how long its result is kept afterwards.
+        unknown_seconds: how long an unknown outcome can be resolved, and an expired flow can be swept.
+        wait_seconds: how long a second delivery waits for the result of the first.
+        lease_seconds: how long a process that works on a flow may be silent. After that, others take the flow over.
+        flows_per_user: how many open flows a user may have. The next one replaces the user's oldest flow, if that is
+            older than a minute.
+        on_connected: a function to save connections. It is called with each new connection before a caller gets it,
+            even if the caller was cancelled. If it fails, or its process ends, it is called again, so save by the
+            connection's id.
+        peaka_callback: Peaka's own callback URL, for forwarded redirects.
 
     Raises:
         ConfigurationError: a time is not above 0, or `flows_per_user` is less than 1.
@@ -182,22 +182,22 @@ class ConnectFlow:
         self._running: set[asyncio.Task[object]] = set()
 
     async def start(self, request: ConnectRequest, *, user_ref: str) -> PendingFlow:
-        """Create the connection, and remember who began the flow.
+        """Create the connection and start its flow.
 
         Args:
-            request: what to connect.
-            user_ref: who the signed-in user is: an id that stays the same until the return, never what the browser
-                sent.
+            request: the connection to create.
+            user_ref: the id of the signed-in user. It must stay the same until the return, and must not come from the
+                browser.
 
         Returns:
             The flow; send the browser to its `consent_url`, by 303.
 
         Raises:
             ConfigurationError: user_ref is missing.
-            TooManyFlowsError: the user began too many flows within a minute, or the store is full.
-            DecodeError: Peaka named no consent page, or one without a state although the flow needs it. The connection
-                was created, and deleted again.
-            PeakaError: the connection could not be created. What the store raises passes through.
+            TooManyFlowsError: the user started too many flows within a minute, or the store is full.
+            DecodeError: Peaka's answer has no consent page, or one without the state that the flow needs. The
+                connection was created and deleted again.
+            PeakaError: the connection could not be created. Exceptions of the store are passed on.
         """
         _check_user(user_ref)
         nonce, begun_at, owner = secrets.token_urlsafe(24), now(), owner_digest(user_ref)
@@ -218,21 +218,21 @@ class ConnectFlow:
     async def receive(
         self, raw_query: str | bytes, *, user_ref: str, project_id: str | None = None, connector: str | None = None
     ) -> Delivery:
-        """Find the flow that a return belongs to, and check its user. Nothing is sent, and the flow stays as it is.
+        """Find the flow of a return, and check its user. Nothing is sent, and the flow does not change.
 
         Args:
-            raw_query: what `complete` takes.
-            user_ref: who the signed-in user is.
+            raw_query: the raw query of the return, as for `complete`.
+            user_ref: the id of the signed-in user.
             project_id: refuse flows of other projects.
             connector: refuse flows of other connectors.
 
         Returns:
-            What `complete` and `forward` take instead of the query, so that it is read once.
+            A delivery, which `complete` and `forward` accept instead of the query.
 
         Raises:
-            InvalidRedirect: the query is malformed, or has a parameter twice that may come once.
-            StateMismatch: the flow is not known or expired, is another user's, project's or connector's, or the
-                provider is not the one whose answer is expected.
+            InvalidRedirect: the query is malformed, or repeats a parameter that may occur only once.
+            StateMismatch: the flow is unknown or expired, belongs to another user, project or connector, or the
+                redirect comes from another provider.
         """
         expected = _Expected(user_ref=user_ref, project_id=project_id, connector=connector)
         _check_user(user_ref)
@@ -243,19 +243,19 @@ class ConnectFlow:
             if found is not None:
                 break
         if found is None:
-            raise mismatch("its state is not known, or not any more")
+            raise mismatch("its state is unknown or has expired")
         _check_return(found, returned, expected)
         return Delivery(found.flow, found, returned)
 
     async def find(
         self, raw_query: str | bytes, *, user_ref: str, project_id: str | None = None, connector: str | None = None
     ) -> PendingFlow:
-        """Find the flow that a return belongs to: what the application remembers, and where it goes on.
+        """Find the flow of a return, with `remember` and `return_to`.
 
-        Takes what `complete` takes, and refuses what it refuses. Nothing is sent, and the flow stays as it is.
+        It accepts and refuses the same returns as `complete`. Nothing is sent, and the flow does not change.
 
         Raises:
-            InvalidRedirect: the query is malformed, or has a parameter twice that may come once.
+            InvalidRedirect: the query is malformed, or repeats a parameter that may occur only once.
             StateMismatch: as for `receive`.
         """
         return (await self.receive(raw_query, user_ref=user_ref, project_id=project_id, connector=connector)).flow
@@ -268,33 +268,33 @@ class ConnectFlow:
         project_id: str | None = None,
         connector: str | None = None,
     ) -> Connection:
-        """End a flow with what the browser came back with.
+        """Complete a flow with the return of the browser.
 
         Args:
-            raw_query: the raw query of the return, as ASGI's `scope["query_string"]` or aiohttp's
-                `request.rel_url.raw_query_string`, which reaches Peaka byte for byte; or what `receive` made of it.
-            user_ref: who the signed-in user is.
+            raw_query: the raw query of the return, such as ASGI's `scope["query_string"]` or aiohttp's
+                `request.rel_url.raw_query_string`, which is sent to Peaka byte for byte; or a delivery from `receive`.
+            user_ref: the id of the signed-in user.
             project_id: refuse flows of other projects.
             connector: refuse flows of other connectors.
 
         Returns:
-            The connection; if the same return is delivered again, the first delivery's.
+            The connection. If the same return is delivered again, the result of the first delivery.
 
         Raises:
             AuthorizationDenied: the customer or the provider refused.
-            InvalidRedirect: the query is malformed, or has a parameter twice that may come once. Nothing was sent.
+            InvalidRedirect: the query is malformed, or repeats a parameter that may occur only once. Nothing was sent.
             StateMismatch: as for `receive`. Nothing was sent.
-            Replayed: the flow was ended by another return than this one. Nothing was sent.
-            WorkFailedError: Peaka took the redirect, and could not complete the connection.
-            OutcomeUnknownError: it is not known whether the connection was completed: `resolve` asks Peaka.
-            NotSavedError: the connection was made, and `on_connected` failed: `resolve` calls it again.
-            ConnectError: nothing was sent; the same return may be delivered again. So with any other TransportError
-                whose `progress` is NOT_SENT, and with RateLimitError.
-            PeakaError: Peaka refused it.
+            Replayed: another return has ended the flow. Nothing was sent.
+            WorkFailedError: Peaka took the redirect, but could not complete the connection.
+            OutcomeUnknownError: it is unknown whether the connection was completed; `resolve` asks Peaka.
+            NotSavedError: the connection was made, but `on_connected` failed; `resolve` calls it again.
+            ConnectError: nothing was sent, and the same return may be delivered again. The same holds for
+                RateLimitError, and for every other TransportError whose `progress` is NOT_SENT.
+            PeakaError: Peaka refused the request.
         """
         record, returned = await self._delivered(raw_query, user_ref, project_id, connector)
         if _is_to_be_forwarded(record, returned):
-            raise mismatch("it has to be forwarded to Peaka")
+            raise mismatch("it must be forwarded to Peaka")
         return await self._shielded(self._complete(record, returned))
 
     async def forward(
@@ -305,15 +305,15 @@ class ConnectFlow:
         project_id: str | None = None,
         connector: str | None = None,
     ) -> str:
-        """Say where to send the browser on to, once, in the flows whose redirect is forwarded to Peaka.
+        """Return the URL to send the browser to, once, in flows whose redirect is forwarded to Peaka.
 
         Returns:
-            The URL of Peaka's callback with the query byte for byte.
+            The URL of Peaka's callback with the query, byte for byte.
 
         Raises:
-            InvalidRedirect: the query is malformed, or has a parameter twice that may come once.
+            InvalidRedirect: the query is malformed, or repeats a parameter that may occur only once.
             StateMismatch: as for `receive`.
-            Replayed: it was forwarded before; `resolve` asks Peaka what became of it.
+            Replayed: the redirect was forwarded before; `resolve` asks Peaka about the outcome.
         """
         record, returned = await self._delivered(raw_query, user_ref, project_id, connector)
         url = f"{self._peaka_callback}?{returned.raw}"
@@ -321,8 +321,8 @@ class ConnectFlow:
             msg = "This redirect cannot be forwarded: its query has a character that a URL may not have. Nothing was "
             raise InvalidRedirect(f"{msg}sent.")
         if not _is_to_be_forwarded(record, returned):
-            raise mismatch("it is not to be forwarded")
-        # A failed change is another delivery's: this one does not go out.
+            raise mismatch("it must not be forwarded")
+        # If the change fails, another delivery was faster: this one is not forwarded.
         if record.forwarded or await self._records.replace(record, forwarded=True) is None:
             raise replayed("it was forwarded before")
         await self._is_not_in(record.owner, record)
@@ -331,23 +331,22 @@ class ConnectFlow:
     async def accept(
         self, raw_query: str | bytes, *, user_ref: str, project_id: str | None = None, connector: str | None = None
     ) -> PendingFlow:
-        """Check a return and claim its flow for a worker, which posts the code by `settle(flow.id)`.
+        """Check a return and claim its flow for a worker, which posts the code with `settle(flow.id)`.
 
-        The query waits in the store, encrypted, until the worker takes it out to post it. Only the flow's id goes
-        through the queue.
+        The store keeps the query, encrypted, until the worker posts it. Only the flow's id is put into the queue.
 
         Raises:
             ConfigurationError: the store has no encryption keys.
-            InvalidRedirect: the query is malformed, or has a parameter twice that may come once.
+            InvalidRedirect: the query is malformed, or repeats a parameter that may occur only once.
             StateMismatch: as for `receive`.
-            Replayed: the flow was claimed by another return than this one.
+            Replayed: another return has claimed the flow.
         """
         if not self._store.encrypted:
             msg = "accept needs a store with encryption keys: RedisStore(redis, encryption_keys=[…])."
             raise ConfigurationError(msg)
         record, returned = await self._delivered(raw_query, user_ref, project_id, connector)
         if _is_to_be_forwarded(record, returned):
-            raise mismatch("it has to be forwarded to Peaka")
+            raise mismatch("it must be forwarded to Peaka")
         found: Record | None = record
         while found is not None and found.is_open:
             if await self._records.replace(found, query=returned.digest, accepted=returned.raw, claimed_at=now()):
@@ -355,7 +354,7 @@ class ConnectFlow:
                 return found.flow
             found = await self._records.load(record.flow.id)
         if found is None or found.query != returned.digest:
-            raise replayed("the flow was claimed by another return")
+            raise replayed("another return has claimed the flow")
         return found.flow
 
     async def settle(
@@ -366,31 +365,32 @@ class ConnectFlow:
         project_id: str | None = None,
         connector: str | None = None,
     ) -> Settlement:
-        """Do what is left to do for a flow: what a job calls, however often its queue delivers it.
+        """Bring a flow to its end. A job can call this each time that its queue delivers it.
 
-        It posts the code if nobody did, waits for the one who does, and asks Peaka if the outcome is not known.
+        It posts the code if no process has posted it, waits if another process is posting it, and asks Peaka if the
+        outcome is unknown.
 
         Args:
-            flow_id: the id of a flow that `accept` claimed; or, with a `user_ref`, the raw query of a return, of which
-                everything is checked that `complete` checks.
-            user_ref: who the signed-in user is.
+            flow_id: the id of a flow that `accept` has claimed; or, with a `user_ref`, the raw query of a return, which
+                is checked as by `complete`.
+            user_ref: the id of the signed-in user.
             project_id: refuse flows of other projects.
             connector: refuse flows of other connectors.
 
         Returns:
-            `Settled` with the connection; `TryAgain` if the job has to run again later; `GiveUp` with the error that
-            the flow ended in. What the store raises passes through: run the job again.
+            `Settled` with the connection, `TryAgain` if the job must run again later, or `GiveUp` with the error of the
+            flow. Exceptions of the store are passed on: run the job again.
         """
         record = None
         try:
             if user_ref is None:
                 record = await self._records.load(flow_id.decode() if isinstance(flow_id, bytes) else flow_id)
                 if record is None:
-                    raise mismatch("it is not known, or not any more")
+                    raise mismatch("it is unknown or has expired")
                 return Settled(await self._shielded(self._settle(record)))
             record, returned = await self._delivered(flow_id, user_ref, project_id, connector)
             if _is_to_be_forwarded(record, returned):
-                raise mismatch("it has to be forwarded to Peaka")
+                raise mismatch("it must be forwarded to Peaka")
             return Settled(await self._shielded(self._complete_or_resolve(record, returned)))
         except PeakaError as error:
             return await self._settlement(error, record)
@@ -399,56 +399,56 @@ class ConnectFlow:
         """Get a flow by its id.
 
         Raises:
-            StateMismatch: it is not known or expired, or another user began it.
+            StateMismatch: the flow is unknown or expired, or another user started it.
         """
         return (await self._known(flow_id, user_ref)).flow
 
     async def result(self, flow_id: str, *, user_ref: str) -> Connection:
-        """Say what became of a flow whose return was delivered.
+        """Get the result of a flow whose return was delivered.
 
         Raises:
-            StateMismatch: it is not known or expired, or another user began it.
-            OutcomeUnknownError: it is not known (yet): `resolve` asks Peaka.
-            NotSavedError: the connection was made, and is not saved (yet).
-            PeakaError: the error that the flow ended in.
+            StateMismatch: the flow is unknown or expired, or another user started it.
+            OutcomeUnknownError: the outcome is not known (yet); `resolve` asks Peaka.
+            NotSavedError: the connection was made, but is not saved (yet).
+            PeakaError: the error of the flow.
         """
         return (await self._known(flow_id, user_ref)).outcome.get()
 
     async def resolve(self, flow: PendingFlow, *, max_told: int | None = None) -> Connection:
-        """Ask Peaka what became of a flow whose outcome is not known. Nothing is sent a second time.
+        """Ask Peaka about a flow whose outcome is unknown. The code is not sent again.
 
-        Only a flow whose return was delivered by its user can be resolved: that another browser's consent completed
-        the connection at Peaka is no reason to adopt it. One caller at a time asks, on any replica.
+        A flow can be resolved only if its user has delivered the return: a connection that was completed with another
+        browser's consent is not accepted. One caller at a time asks, on all replicas.
 
         Args:
             flow: the flow.
-            max_told: for a page that people reload. The first call reports that the connection is not saved, and the
-                next ones call `on_connected` again, until it was called that often for this flow.
+            max_told: for a page that people reload. The first call reports that the connection is not saved, and later
+                calls run `on_connected` again, until it has run this many times for the flow.
 
         Raises:
-            StateMismatch: the flow is not known or expired.
-            OutcomeUnknownError: it is being completed for longer than `wait_seconds`.
-            NotSavedError: the connection was made, and `on_connected` failed.
-            WorkFailedError: Peaka still waits for the consent, or for the answer of the provider; its `state` is
-                INCOMPLETE. Ask again later; to give up, begin a new flow.
-            NotFoundError: there is no such connection: it was not completed, or is gone.
-            PeakaError: the flow ended in this error, or Peaka could not be asked.
+            StateMismatch: the flow is unknown or expired.
+            OutcomeUnknownError: another caller has been completing it for longer than `wait_seconds`.
+            NotSavedError: the connection was made, but `on_connected` failed.
+            WorkFailedError: Peaka still waits for the consent, or for the provider's answer; `state` is INCOMPLETE. Ask
+                again later. To give up, start a new flow.
+            NotFoundError: there is no such connection: it was not completed, or was deleted.
+            PeakaError: the error of the flow, or Peaka could not be asked.
         """
         record = await self._records.load(flow.id)
         if record is None:
-            raise mismatch("it is not known, or not any more")
+            raise mismatch("it is unknown or has expired")
         return await self._shielded(self._resolve(record, max_told=max_told))
 
     async def sweep(self, *, limit: int = 100) -> int:
-        """Delete the connections that expired flows left at Peaka, and resolve flows whose outcome is not known.
+        """Delete the connections that expired flows have left at Peaka, and resolve flows whose outcome is unknown.
 
-        Call it every few minutes, on one replica or on all of them.
+        Call it every few minutes, on one or all replicas.
 
         Args:
-            limit: how many flows to look at.
+            limit: the largest number of flows to check.
 
         Returns:
-            How many flows are done with.
+            The number of flows that need no further work.
         """
         done = 0
         for flow_id in await self._store.find(_ALL_FLOWS, until=now().timestamp(), limit=limit):
@@ -465,7 +465,7 @@ class ConnectFlow:
         return done
 
     async def aclose(self) -> None:
-        """Wait for the work that goes on. The client and the store stay open."""
+        """Wait for work in progress. The client and the store stay open."""
         while self._running:
             await asyncio.wait(self._running)
 
@@ -480,16 +480,16 @@ class ConnectFlow:
     def __repr__(self) -> str:
         return f"<ConnectFlow over {self._store!r}>"
 
-    # Beginning.
+    # Start flows.
 
     async def _make_room(self, owner: str, place: str, begun_at: datetime) -> None:
-        """Take a place among the user's open flows, before anything is created.
+        """Reserve a place among the user's open flows, before anything is created.
 
         Raises:
-            TooManyFlowsError: they are too many, and the oldest is too young to be replaced.
+            TooManyFlowsError: there are too many, and the oldest is too young to be replaced.
         """
         await self._list(owner, place, begun_at)
-        # Each caller sees its own place, so of many at once no more than that many get through.
+        # Each caller sees its own place, so at most this many concurrent callers succeed.
         while place not in await self._store.find(owner, until=float("inf"), limit=self._flows_per_user):
             replaceable = begun_at.timestamp() - _YOUNG_SECONDS
             oldest = next(iter(await self._store.find(owner, until=replaceable, limit=1)), None)
@@ -534,7 +534,7 @@ class ConnectFlow:
         )
         await self._list(_ALL_FLOWS, flow.id, flow.expires_at)
         await self._list(record.owner, flow.id, begun_at)
-        # Two flows of one state cannot be told apart.
+        # Two flows with the same state could not be told apart.
         if not await self._records.create(record):
             raise unusable("$.url", "the consent URL shows the state of another flow")
         if forwards:
@@ -544,13 +544,13 @@ class ConnectFlow:
         await self._store.add(index, flow_id, at=at.timestamp(), seconds=self.seconds + self.unknown_seconds)
 
     async def _is_not_in(self, index: str, record: Record) -> None:
-        """Take a flow out of a list; that it stays there costs its place, and nothing else."""
+        """Remove a flow from a list. If this fails, the flow only keeps its place in the list."""
         try:
             await self._store.discard(index, record.flow.id)
         except Exception as error:  # noqa: BLE001 - a store of any kind
-            _log.info("Flow %s could not be taken off a list: %s", record.flow.id, type(error).__name__)
+            _log.info("Flow %s could not be removed from a list: %s", record.flow.id, type(error).__name__)
 
-    # Finding.
+    # Find flows.
 
     async def _delivered(
         self, given: str | bytes | Delivery, user_ref: str, project_id: str | None, connector: str | None
@@ -566,14 +566,14 @@ class ConnectFlow:
         _check_user(user_ref)
         record = await self._records.load(flow_id)
         if record is None:
-            raise mismatch("it is not known, or not any more")
+            raise mismatch("it is unknown or has expired")
         _Expected(user_ref=user_ref).check(record)
         return record
 
-    # Ending.
+    # Complete flows.
 
     async def _complete(self, record: Record, returned: Return) -> Connection:
-        """Be the one who completes the flow, or wait for the one who does."""
+        """Complete the flow, or wait for the caller that is completing it."""
         found: Record | None = record
         while found is not None and found.is_open:
             taken = await self._records.take(found, query=returned.digest, claimed_at=now())
@@ -583,12 +583,12 @@ class ConnectFlow:
         if found is not None and found.query == returned.digest:
             found = await self._records.watch(found, seconds=self._wait_seconds)
             if found is not None and found.is_open:
-                # The one who had it sent nothing.
+                # The caller that held the flow sent nothing.
                 return await self._complete(found, returned)
         if found is None:
-            raise mismatch("it is not known any more")
+            raise mismatch("it is no longer known")
         if found.query not in {None, returned.digest}:
-            raise replayed("the flow was ended by another return")
+            raise replayed("another return has ended the flow")
         return found.outcome.get()
 
     async def _complete_or_resolve(self, record: Record, returned: Return) -> Connection:
@@ -601,23 +601,23 @@ class ConnectFlow:
             return await self._resolve(found)
         except NotSavedError:
             found = await self._records.load(record.flow.id)
-            # What failed just now is not called again at once; what another process left is.
+            # on_connected is not called again if it has just failed here, but it is if another process left the flow.
             if found is None or found.told > record.told:
                 raise
             return await self._resolve(found)
 
     async def _settle(self, record: Record) -> Connection:
-        """Post what was accepted, or find out what became of it."""
+        """Post the accepted return, or find out its outcome."""
         found: Record | None = record
         while found is not None and found.accepted is not None:
             accepted = found.accepted
-            # The code is taken out before it goes: whoever comes next cannot post it.
+            # The code is removed from the store before it is sent, so nobody can post it again.
             taken = await self._records.take(found, accepted=None)
             if taken is not None:
                 return await self._work(taken, Return.read(accepted), accepted=accepted)
             found = await self._records.load(record.flow.id)
         if found is None:
-            raise mismatch("it is not known any more")
+            raise mismatch("it is no longer known")
         return await self._resolve(found)
 
     async def _settlement(self, error: PeakaError, record: Record | None) -> Settlement:
@@ -634,7 +634,7 @@ class ConnectFlow:
         return GiveUp(error)
 
     async def _work(self, taken: Record, returned: Return, *, accepted: str | None = None) -> Connection:
-        """Complete a flow; this is reached once for each, unless nothing was sent."""
+        """Complete a flow. This runs once for each flow, unless nothing was sent."""
         async with self._records.held(taken) as held:
             if accepted is None:
                 await self._is_not_in(taken.owner, taken)
@@ -666,7 +666,7 @@ class ConnectFlow:
         while True:
             found = await self._records.watch(record, seconds=self._wait_seconds)
             if found is None:
-                raise mismatch("it is not known any more")
+                raise mismatch("it is no longer known")
             if found.outcome.final:
                 return found.outcome.get()
             if not found.came_back:
@@ -682,11 +682,11 @@ class ConnectFlow:
                 return await self._ask_and_save(taken)
             again = await self._records.load(record.flow.id)
             if again is None:
-                raise mismatch("it is not known any more")
+                raise mismatch("it is no longer known")
             record = again
 
     async def _check_told(self, record: Record, connection: Connection, max_told: int) -> None:
-        """Raise what a person has to see before `on_connected` is called again."""
+        """Raise the error that a person must see before `on_connected` is called again."""
         if record.told >= max_told:
             raise not_saved(connection, f"it was called {record.told} times")
         if record.told and not record.reported:
@@ -705,14 +705,14 @@ class ConnectFlow:
             return await self._save(held, connection)
 
     async def _ask(self, flow: PendingFlow) -> Connection:
-        """What Peaka says of the connection."""
+        """Get the connection from Peaka."""
         found = await self._peaka.connections.get(flow.project_id, flow.connection_id)
         if found.url:
             raise incomplete("Peaka still waits for its completion")
         return _filled(flow, found)
 
     async def _save(self, held: Held, connection: Connection) -> Connection:
-        """Tell the application, and then every other delivery."""
+        """Call `on_connected`, and then publish the result for other deliveries."""
         told = held.record.told
         if self._on_connected is not None:
             told += 1
@@ -728,16 +728,16 @@ class ConnectFlow:
         return connection
 
     async def _published(self, held: Held, **changes: object) -> None:
-        """Keep what is known for other deliveries; the one at hand gets it even if that fails."""
+        """Store the result for other deliveries. If this fails, the current delivery still gets its result."""
         try:
             await held.publish(**changes)
         except Exception as error:  # noqa: BLE001 - a store of any kind
-            _log.warning("What became of flow %s could not be kept: %s", held.record.flow.id, type(error).__name__)
+            _log.warning("The outcome of flow %s could not be stored: %s", held.record.flow.id, type(error).__name__)
 
-    # Cleaning up.
+    # Clean up.
 
     async def _swept(self, flow_id: str) -> bool:
-        """Whether nothing is left to do for a flow."""
+        """Sweep a flow; return whether it needs no further work."""
         record = await self._records.load(flow_id)
         if record is None or (record.outcome.connection is not None and record.outcome.saved):
             return True
@@ -750,7 +750,7 @@ class ConnectFlow:
         return await self._delete(record.flow.project_id, record.flow.connection_id)
 
     async def _is_hopeless(self, record: Record) -> bool:
-        """Whether a flow whose return was delivered ends without a connection; else it is resolved now."""
+        """Whether a flow whose return was delivered ends without a connection. Otherwise it is resolved."""
         try:
             await self._resolve(record)
         except WorkFailedError as error:
@@ -762,7 +762,7 @@ class ConnectFlow:
         return False
 
     async def _abandon(self, record: Record) -> bool:
-        """End an open flow; False if its return came in between."""
+        """End an open flow; False if its return was delivered meanwhile."""
         error = mismatch("it took too long, or was replaced by newer ones")
         return await self._records.replace(record, outcome=Outcome.failed(error)) is not None
 
@@ -781,7 +781,7 @@ class ConnectFlow:
     # Tasks that outlive their caller.
 
     async def _shielded(self, work: Coroutine[None, None, T]) -> T:
-        """Go on with it even if the caller is cancelled."""
+        """Run work that goes on even if the caller is cancelled."""
         return await asyncio.shield(self._spawn(work))
 
     def _spawn(self, work: Coroutine[None, None, T]) -> asyncio.Task[T]:
@@ -793,13 +793,13 @@ class ConnectFlow:
     def _ended(self, task: asyncio.Task[T]) -> None:
         self._running.discard(task)
         with contextlib.suppress(asyncio.CancelledError):
-            # It was published; that the caller has gone is no reason for asyncio to report it.
+            # The error was published. asyncio must not report it again, only because the caller has gone.
             task.exception()
 
 
 def _check_user(user_ref: str) -> None:
     if not isinstance(user_ref, str) or not user_ref:
-        msg = "user_ref must name the signed-in user: a str that is not empty."
+        msg = "user_ref must be the id of the signed-in user, a str that is not empty."
         raise ConfigurationError(msg)
 
 
@@ -808,7 +808,7 @@ def _checked(made: Connection) -> tuple[str, str]:
     if not made.id:
         raise unusable("$.id", "the connection has no id")
     if not made.url:
-        raise unusable("$.url", "there is no consent page; this connector needs no flow")
+        raise unusable("$.url", "the consent page is missing; this connector needs no flow")
     if not _URL.fullmatch(made.url):
         raise unusable("$.url", "the consent URL is not one that a browser can be sent to")
     return made.url, made.id
@@ -820,32 +820,32 @@ def _state_of(url: str) -> str | None:
 
 
 def _is_to_be_forwarded(record: Record, returned: Return) -> bool:
-    """Whether this is the provider's redirect of a flow in which Peaka gets it from here."""
+    """Whether this is the provider's redirect, in a flow that forwards it to Peaka."""
     return record.forwards and not returned.is_callback_of(record.flow.id)
 
 
 def _check_return(record: Record, returned: Return, expected: _Expected) -> None:
     expected.check(record)
     if not record.came_back and record.flow.expires_at <= now():
-        raise mismatch("it took too long, and is expired")
+        raise mismatch("it took too long and has expired")
     from_provider = not record.by_peaka or _is_to_be_forwarded(record, returned)
     if from_provider and record.flow.issuer not in {None, returned.issuer}:
-        raise mismatch("its iss is not the issuer that the flow was begun with")
+        raise mismatch("its iss is not the issuer that the flow was started with")
     if not from_provider:
         _check_callback(record, returned)
 
 
 def _check_callback(record: Record, returned: Return) -> None:
-    """That Peaka's callback is about the connection that this flow created, and comes after what it has to."""
+    """Check that Peaka's callback belongs to the connection of this flow, and that its redirect was forwarded first."""
     connection_id = record.flow.connection_id
     if not returned.is_callback_of(record.flow.id) or returned.from_peaka("connectionId") != connection_id:
-        raise mismatch("it names another connection than the one that was begun")
+        raise mismatch("it names another connection than that of the flow")
     if record.forwards and not record.forwarded:
         raise mismatch("its redirect was not forwarded yet")
 
 
 def _filled(flow: PendingFlow, connection: Connection) -> Connection:
-    """A connection with what an answer may leave out."""
+    """The connection, with fields that an answer may leave out."""
     return Connection(
         connection.id or flow.connection_id, connection.name or flow.name, connection.type or flow.connector
     )

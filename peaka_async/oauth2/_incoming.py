@@ -1,4 +1,4 @@
-"""A request and a reply, of any framework; and the trace that a request belongs to."""
+"""A request and a reply of any framework, and the trace of a request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 _PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 _PREFETCH = ("prefetch", "prerender", "preview")
 
-# What RFC 6265 trims, and nothing else: a name with another kind of space is another name.
+# Only the spaces that RFC 6265 trims: a name with another kind of space is another name.
 _BLANKS = b" \t"
 
 _PROPAGATOR = TraceContextTextMapPropagator()
@@ -24,37 +24,36 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 @final
 @attrs.frozen(kw_only=True)
 class Incoming:
-    """A request; header names are in lower case."""
+    """A request. Header names are in lower case."""
 
     method: str
     path: str = ""
-    """The path as the framework shows it, which can lack what a mount or a proxy took away."""
+    """The path from the framework. A mount or a proxy can have removed a part of it."""
 
     raw_query: bytes = attrs.field(repr=False)
     headers: Mapping[str, str] = attrs.field(repr=False)
     raw_cookies: bytes = attrs.field(default=b"", repr=False)
-    """The cookie headers as they came, joined by `;`."""
+    """The unchanged cookie headers, joined by `;`."""
 
     read: Callable[[int], Awaitable[bytes | None]] = attrs.field(repr=False)
-    """The body; None if it is longer than that many bytes, or did not come to its end."""
+    """Reads the body; None if it is longer than the limit, or incomplete."""
 
     @property
     def is_speculative(self) -> bool:
-        """Whether nobody has asked for it yet: a prefetch, a prerendering or a preview."""
+        """Whether it is a prefetch, a prerendering or a preview, which no person has asked for."""
         purposes = (self.headers.get(name, "").lower() for name in _PREFETCH_HEADERS)
         return any(word in purpose for purpose in purposes for word in _PREFETCH)
 
     @property
     def may_be_from_elsewhere(self) -> bool:
-        """Whether a page of another origin can have made it."""
+        """Whether a page of another origin can have sent it."""
         return self.headers.get("sec-fetch-site") not in {"same-origin", "none"}
 
     def is_navigation_from(self, origins: Collection[str]) -> bool:
-        """Whether a person navigated here: from this origin, from one of those, or by the address bar.
+        """Whether a person navigated here from this origin, from one of the given origins, or by the address bar.
 
-        A browser says so in `Sec-Fetch-Site` and `Sec-Fetch-Mode`
-        ([Fetch Metadata](https://www.w3.org/TR/fetch-metadata/)). One that does not shows the page in `Origin` or
-        `Referer`.
+        Browsers say so in `Sec-Fetch-Site` and `Sec-Fetch-Mode`
+        ([Fetch Metadata](https://www.w3.org/TR/fetch-metadata/)). For other browsers, `Origin` or `Referer` is used.
         """
         if self.headers.get("sec-fetch-mode", "navigate") != "navigate":
             return False
@@ -68,11 +67,11 @@ class Incoming:
         return site is None and bool(host) and urlsplit(source).netloc.lower() == host.lower()
 
     def is_at(self, url: str) -> bool:
-        """Whether it came to that URL, as far as mounts and proxies let the path be seen."""
+        """Whether it was sent to the URL, as far as mounts and proxies leave the path unchanged."""
         return unquote(urlsplit(url).path).rstrip("/").endswith(unquote(self.path).rstrip("/"))
 
     def cookies(self) -> list[tuple[bytes, bytes]]:
-        """The cookies, in the order in which the browser sent them, byte for byte."""
+        """The cookies in the browser's order, byte for byte."""
         pairs = (pair.partition(b"=") for pair in self.raw_cookies.split(b";"))
         return [(name.strip(_BLANKS), value.strip(_BLANKS)) for name, _, value in pairs]
 
@@ -88,7 +87,7 @@ def _origin_of(url: str) -> str:
 @final
 @attrs.frozen
 class Reply:
-    """What a browser is answered; it is never stored, and gives no Referer."""
+    """The answer to a browser. It is not cached, and sends no Referer."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
@@ -109,7 +108,7 @@ class Reply:
 
 @contextlib.contextmanager
 def trace_of(incoming: Incoming) -> Iterator[None]:
-    """Continue the caller's trace (W3C), unless the framework's own instrumentation did."""
+    """Continue the caller's W3C trace, unless the framework's instrumentation has done so."""
     if trace.get_current_span().get_span_context().is_valid:
         yield
         return

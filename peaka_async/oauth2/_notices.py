@@ -1,4 +1,4 @@
-"""The pages that people see if the application has none of its own. Whatever comes from outside is escaped here."""
+"""The default pages for people, if the application has no own pages. All data from outside is escaped here."""
 
 from __future__ import annotations
 
@@ -69,17 +69,17 @@ _REENTRY = """<form method="post">
 @final
 @attrs.frozen(kw_only=True)
 class Notice:
-    """What a page has to tell.
+    """The content of a page.
 
     Attributes:
-        kind: `connected`, `not_saved` (connected, and the application could not save it), `denied` (the customer or
-            the provider said no), `failed`, `unknown` (a reload asks Peaka again), `unreachable` (nothing was sent; a
-            reload tries again), `refused` (another browser's, user's or an old return), `sign_in`, `not_offered` or
-            `too_many` (open flows of this user).
-        status: the reply's HTTP status.
-        title: what happened, for the person. It holds nothing that the provider or a stranger wrote.
-        text: what to do next, likewise.
-        back: the path that leads back to the application.
+        kind: `connected`, `not_saved` (connected, but the application could not save it), `denied` (the customer or the
+            provider refused), `failed`, `unknown` (a reload asks Peaka again), `unreachable` (nothing was sent; a
+            reload tries again), `refused` (the return is old, or belongs to another browser or user), `sign_in`,
+            `not_offered` or `too_many` (open flows of this user).
+        status: the HTTP status of the reply.
+        title: what happened, for a person. It contains no text of the provider or of a stranger.
+        text: what to do next, without such text too.
+        back: the path back to the application.
         flow: the flow, if it is known.
         connection: the connection, if there is one.
         error: the error, if there is one.
@@ -101,9 +101,9 @@ def default_page(notice: Notice) -> Reply:
 
 
 def reentry_page(body: bytes, *, back: str) -> Reply:
-    """The page that posts what a provider posted once more: from this origin, so that the browser adds its cookies.
+    """The page that posts a provider's form again, from this origin, so that the browser sends its cookies.
 
-    The code stays out of every URL. Without JavaScript a person clicks once.
+    No URL contains the code. Without JavaScript, a person clicks a button.
     """
     form = _REENTRY.replace("{name}", REENTRY_FIELD).replace("{value}", body.hex())
     return _page("One more step", "Your connection is being completed.", form, back=back, status=200)
@@ -111,7 +111,7 @@ def reentry_page(body: bytes, *, back: str) -> Reply:
 
 def _page(title: str, text: str, more: str, *, back: str, status: int) -> Reply:
     nonce = secrets.token_urlsafe(12)
-    # No form-action here: Chromium applies it to the redirect that follows the form, and that can lead to Peaka.
+    # There is no form-action: Chromium would apply it to the redirect after the form, which can go to Peaka.
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
         "base-uri 'none'; frame-ancestors 'none'"

@@ -1,4 +1,4 @@
-"""A flow that was begun, what became of it, and both as bytes for a store."""
+"""A flow that was started, its outcome, and both as bytes for a store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from peaka_async.oauth2._refusals import not_saved, unknown
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
-# What an error is made of beside its message, for the errors that a second delivery gets too.
+# The attributes of errors that are stored, so that a second delivery can raise the same error.
 _FIELDS: dict[type[PeakaError], tuple[str, ...]] = {
     AuthorizationDenied: ("error", "description", "uri"),
     WorkFailedError: ("state",),
@@ -35,22 +35,22 @@ _FIELDS: dict[type[PeakaError], tuple[str, ...]] = {
 @final
 @attrs.frozen(kw_only=True)
 class PendingFlow:
-    """A flow that was begun.
+    """A flow that was started.
 
     Attributes:
-        id: names the flow and opens nothing: it may be logged.
+        id: the id of the flow. It gives no access and may be logged.
         connection_id: the connection at Peaka, which waits for the consent.
         project_id: the connection's project.
         connector: the connector's type.
         name: the connection's name.
-        expires_at: when the flow ends unless its return was delivered.
-        return_url: where the browser comes back to at the end.
-        forward_url: where the provider's redirect is forwarded from; None if it is not forwarded.
-        issuer: the `iss` that the provider's redirect must carry; None if it is not checked.
-        remember: what the application asked to be told again.
-        return_to: the path of the application to go to at the end.
-        consent_url: where to send the browser; only `start` returns it, it is not kept.
-        state: what the browser comes back with, if the consent URL shows it; only `start` returns it.
+        expires_at: the time when the flow expires if its return was not delivered.
+        return_url: the URL that the browser comes back to at the end.
+        forward_url: the URL that forwards the provider's redirect; None if it is not forwarded.
+        issuer: the `iss` that the provider's redirect must have; None if it is not checked.
+        remember: the application's data from the connect request.
+        return_to: the path in the application to go to at the end.
+        consent_url: the URL to send the browser to. Only `start` returns it; it is not stored.
+        state: the state in the consent URL, if it has one. Only `start` returns it.
     """
 
     id: str
@@ -71,7 +71,7 @@ class PendingFlow:
 @final
 @attrs.frozen
 class Outcome:
-    """What became of a flow: a connection that was saved or not, an error, or neither while it is not known."""
+    """The outcome of a flow: a connection, which was saved or not, or an error, or neither if it is unknown."""
 
     connection: Connection | None = None
     error: Mapping[str, str | int | None] | None = None
@@ -85,81 +85,81 @@ class Outcome:
 
     @property
     def final(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether there is nothing left to do."""
         return self.error is not None or (self.connection is not None and self.saved)
 
     def get(self) -> Connection:
         """The connection.
 
         Raises:
-            OutcomeUnknownError: it is not known.
-            NotSavedError: the connection was made, and not saved.
-            PeakaError: the error that the flow ended in.
+            OutcomeUnknownError: the outcome is unknown.
+            NotSavedError: the connection was made, but not saved.
+            PeakaError: the error of the flow.
         """
         if self.error is not None:
             raise PeakaError.from_dict(self.error)
         if self.connection is None:
             raise unknown()
         if not self.saved:
-            raise not_saved(self.connection, "it is being told, or failed")
+            raise not_saved(self.connection, "it is still running, or has failed")
         return self.connection
 
 
 @final
 @attrs.frozen(kw_only=True)
 class Record:
-    """What a store keeps of a flow.
+    """The stored data of a flow.
 
-    It holds no state, consent URL or credential, and no code either unless `ConnectFlow.accept` put it there, which an
-    encrypted store alone allows.
+    It holds no state, consent URL or credential. It holds a code only after `ConnectFlow.accept`, which needs an
+    encrypted store.
     """
 
     flow: PendingFlow
     user: str
-    """A digest of the user_ref, for this flow alone."""
+    """A digest of the user_ref, different for each flow."""
 
     owner: str
-    """A digest of the user_ref, the same for all flows of the user."""
+    """A digest of the user_ref, equal for all flows of the user."""
 
     by_peaka: bool
-    """Whether Peaka takes the provider's redirect, and so the code."""
+    """Whether the provider's redirect, with the code, goes to Peaka."""
 
     forwards: bool = False
     """Whether the provider's redirect comes here first, and is forwarded to Peaka."""
 
     forwarded: bool = False
-    """Whether the browser of its user was sent on to Peaka's callback with the code."""
+    """Whether the user's browser was sent to Peaka's callback with the code."""
 
     query: str | None = None
     """A digest of the return that claimed the flow."""
 
     claimed_at: datetime | None = None
     accepted: str | None = attrs.field(default=None, repr=False)
-    """The raw query of a return that was accepted, until a worker takes it out to post it."""
+    """The raw query of an accepted return, until a worker removes it to post it."""
 
     holder: str | None = None
-    """Who works on the flow: one call, in one process."""
+    """The call that works on the flow, in one process."""
 
     beat: int = 0
     """Counts up while the holder works."""
 
     beat_at: datetime | None = None
     told: int = 0
-    """How often `on_connected` was called."""
+    """The number of calls of `on_connected`."""
 
     reported: bool = False
-    """Whether the person saw that the connection is not saved: the next reload calls `on_connected` again."""
+    """Whether the person saw that the connection is not saved. Then the next reload calls `on_connected` again."""
 
     outcome: Outcome = Outcome()
     revision: str = ""
-    """Random, so that no two records of a flow are the same bytes."""
+    """A random value, so that no two records of a flow have the same bytes."""
 
     stored: bytes = attrs.field(default=b"", eq=False, repr=False)
     """The bytes that this record was read from or written as."""
 
     @property
     def came_back(self) -> bool:
-        """Whether its user delivered a return."""
+        """Whether the user has delivered a return."""
         return self.forwarded or self.query is not None
 
     @property
@@ -208,12 +208,12 @@ def _time(text: str | None) -> datetime | None:
 
 
 def user_digest(flow_id: str, user_ref: str) -> str:
-    """A digest by which a flow knows its user; another flow's is another one."""
+    """The digest that identifies the user of a flow. It differs between flows."""
     return hmac.new(flow_id.encode(), user_ref.encode(), hashlib.sha256).hexdigest()
 
 
 def owner_digest(user_ref: str) -> str:
-    """A digest by which the flows of a user are found."""
+    """The digest that finds all flows of a user."""
     return hashlib.sha256(f"user:{user_ref}".encode()).hexdigest()[:40]
 
 

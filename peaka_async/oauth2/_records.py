@@ -1,4 +1,4 @@
-"""Records over a store: changed by one caller at a time, and held by the one who works."""
+"""Records in a store: one caller at a time changes a record, and the caller that works on a flow holds it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _ALIAS = b"alias "
 
 _FIRST_PAUSE = 0.02
 
-# Of the lease: how often a holder beats, and how often others look at most.
+# As parts of the lease: the time between two beats of a holder, and the longest time between two polls by others.
 _BEAT, _LOOK = 1 / 3, 1 / 8
 
-# Clocks of replicas differ by less; a beat that is older is of a process that has gone.
+# The clocks of replicas differ by less than this; an older beat belongs to a process that has ended.
 _MAX_CLOCK_SKEW_SECONDS = 60.0
 
 _CHANGES = 100
@@ -34,28 +34,28 @@ _CHANGES = 100
 class Records:
     """The records of a store.
 
-    Every change names the record that it changes, and fails if somebody else changed it first.
+    Every change names the record that it replaces, and fails if another caller changed it first.
     """
 
     store: FlowStore
     seconds: float
-    """For how long the result of an ended flow is kept."""
+    """The seconds for which the result of an ended flow is kept."""
 
     unknown_seconds: float
-    """For how long a flow is kept whose outcome is not known, or whose connection has to be cleaned up."""
+    """The seconds for which a flow is kept if its outcome is unknown or its connection must be cleaned up."""
 
     lease_seconds: float
-    """For how long a holder may be silent."""
+    """The seconds for which a holder may be silent."""
 
     held_here: dict[str, asyncio.Event] = attrs.field(factory=dict, init=False, repr=False)
-    """The flows that this process works on, and what is set at the end of it."""
+    """The flows that this process works on, with the event that is set at the end."""
 
     async def load(self, flow_id: str) -> Record | None:
         kept = await self.store.get(flow_id)
         return None if kept is None or kept.startswith(_ALIAS) else Record.loads(kept)
 
     async def load_by_return(self, flow_id: str) -> Record | None:
-        """The record of a flow, or of the flow that this id is another name of."""
+        """Load the record of a flow, by its id or by an alias."""
         kept = await self.store.get(flow_id)
         if kept is None or not kept.startswith(_ALIAS):
             return None if kept is None else Record.loads(kept)
@@ -71,18 +71,18 @@ class Records:
         )
 
     async def replace(self, old: Record, **changes: object) -> Record | None:
-        """The changed record; None if somebody else changed it before."""
+        """Change the record and return it; None if another caller changed it first."""
         new = old.changed(**changes)
         seconds = self.seconds if new.outcome.final else self.seconds + self.unknown_seconds
         return new if await self.store.swap(old.flow.id, old.stored, new.stored, seconds=seconds) else None
 
     async def take(self, old: Record, **changes: object) -> Record | None:
-        """The changed record, held by this caller; None if somebody else changed it before."""
+        """Change the record and hold it; None if another caller changed it first."""
         holder = secrets.token_hex(8)
         try:
             return await self.replace(old, **changes, holder=holder, beat_at=now())
         except BaseException:
-            # Whether it was kept is not known. Nothing was done with it, so it is given back.
+            # It is unknown whether the record was stored. Nothing was done with it, so it is released.
             await self._give_back(old, holder)
             raise
 
@@ -97,17 +97,17 @@ class Records:
             _log.warning("Flow %s could not be opened again: %s", old.flow.id, type(error).__name__)
 
     async def watch(self, record: Record, *, seconds: float) -> Record | None:
-        """Wait while somebody else works on the flow, and return what came of it.
+        """Wait while another caller works on the flow, and return its record.
 
         Returns:
-            The record once it is ended or given up, or as it is after that many seconds; None if it is gone. A holder
-            that was silent for `lease_seconds` is taken out of it.
+            The record when the work has ended or was released, or its state after this many seconds; None if it is
+            missing. If a holder was silent for `lease_seconds`, it is removed from the record.
         """
         found: Record | None = record
         pause, waited, silent, beat = _FIRST_PAUSE, 0.0, 0.0, record.beat
         while found is not None and found.holder is not None and not found.outcome.final and waited < seconds:
             if silent >= self.lease_seconds or self._is_long_gone(found):
-                # Only in memory: whoever goes on from here replaces the record, and that fails if it beat again.
+                # Only in memory: a caller that goes on replaces the record, which fails if the holder has beaten again.
                 return attrs.evolve(found, holder=None)
             ended = self.held_here.get(record.flow.id)
             if ended is not None:
@@ -129,7 +129,7 @@ class Records:
 
     @contextlib.asynccontextmanager
     async def held(self, record: Record) -> AsyncIterator[Held]:
-        """Work on a record that was taken, and let others see that the work goes on."""
+        """Hold a record during the work, and beat so that others see that the work goes on."""
         held = Held(self, record)
         ended = self.held_here[record.flow.id] = asyncio.Event()
         beating = asyncio.create_task(held.beat(ended))
@@ -138,14 +138,14 @@ class Records:
         finally:
             if self.held_here.get(record.flow.id) is ended:
                 del self.held_here[record.flow.id]
-            # Not cancelled: a store's client that is cancelled in the middle can lose its connection.
+            # The task is not cancelled: a store's client can lose its connection if it is cancelled.
             ended.set()
             await asyncio.wait({beating})
 
 
 @final
 class Held:
-    """A record that this caller works on."""
+    """A record that this caller holds."""
 
     def __init__(self, records: Records, record: Record) -> None:
         self._records = records
@@ -163,7 +163,7 @@ class Held:
             return True
 
     async def publish(self, **changes: object) -> None:
-        """Keep what is known now, also if another caller took the flow over, or the store lost it."""
+        """Store the outcome, even if another caller took the flow over, or the store lost the record."""
         async with self._turn:
             for _ in range(_CHANGES):
                 replaced = await self._records.replace(self.record, **changes)
@@ -184,7 +184,7 @@ class Held:
         return False
 
     async def beat(self, ended: asyncio.Event) -> None:
-        """Count up until the end, or until somebody else has the record."""
+        """Count up until the end of the work, or until another caller has the record."""
         while not await _is_set(ended, _BEAT * self._records.lease_seconds):
             try:
                 if not await self.change(beat=self.record.beat + 1, beat_at=now()):
@@ -194,7 +194,7 @@ class Held:
 
 
 async def _is_set(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for an event, and say whether it came within that time."""
+    """Wait for an event; return whether it was set within this time."""
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)
     return event.is_set()

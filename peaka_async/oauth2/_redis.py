@@ -1,4 +1,4 @@
-"""Pending flows on Redis, for several replicas."""
+"""A store for pending flows in Redis, for several replicas."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RedisStore"]
 
-# A kept value begins with the digest of its record, by which the script compares: encryption gives another text each
-# time. ARGV: the old record's digest or "", the new one's, the new value, milliseconds.
+# A stored value begins with the digest of its record. The script compares digests, because encryption gives a different
+# text each time. ARGV: the digest of the old record or "", that of the new record, the new value, milliseconds.
 _SWAP = """
 local kept = redis.call('GET', KEYS[1])
 local found = kept and string.sub(kept, 1, 64) or ''
@@ -35,25 +35,24 @@ if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KE
 
 @final
 class RedisStore:
-    """Keeps flows on a Redis that all replicas of the service share (extra `redis`; Redis 6.2 or later).
+    """Keeps flows in a Redis that all replicas of the service share (extra `redis`; Redis 6.2 or later).
 
-    Without `encryption_keys` what is kept holds no secret: no code, state or credential. It holds what the application
-    remembers, and the connections' ids and names. With keys these are encrypted too, and nobody can change them
-    unnoticed.
+    Without `encryption_keys` the stored data holds no secrets: no code, state or credential. It holds the application's
+    `remember` data, and the ids and names of connections. With keys this data is encrypted, and changes to it are
+    detected.
 
     Args:
-        redis: the client; closing it is up to you. Give it a `redis.asyncio.BlockingConnectionPool`: above its number
-            of connections the usual pool fails calls, while that one lets them wait.
-        prefix: how the keys begin.
-        encryption_keys: keys of `cryptography.fernet.Fernet.generate_key()`; the first one encrypts, all of them
+        redis: the client. You close it. Use a `redis.asyncio.BlockingConnectionPool`: if all connections are in use,
+            the default pool raises an error, and this one waits.
+        prefix: the prefix of the keys.
+        encryption_keys: keys from `cryptography.fernet.Fernet.generate_key()`. The first one encrypts, and all of them
             decrypt, so that keys can be changed.
-        replicas: how many of Redis' own replicas must have a change before it counts. A Redis that fails over to a
-            replica without the latest changes gives a code to a second caller; with 1 that cannot happen, and a claim
-            fails while no replica is connected.
+        replicas: how many of Redis' own replicas must confirm a change. If Redis fails over to a replica without the
+            latest changes, a second caller could get a code. With 1 this cannot happen, and a claim fails while no
+            replica is connected.
 
     Raises:
-        ConfigurationError: a key is not one of Fernet's, `replicas` is negative, or the package cryptography is
-            missing.
+        ConfigurationError: a key is not a Fernet key, `replicas` is negative, or the package cryptography is missing.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class RedisStore:
         return self._cipher is not None
 
     async def get(self, flow_id: str) -> bytes | None:
-        """Return the record, or None if it is missing, expired, or not sealed with one of the keys."""
+        """Return the record, or None if it is missing, expired, or not encrypted with one of the keys."""
         kept = await self._redis.get(self._key("flow", flow_id))
         if kept is None:
             return None
@@ -89,12 +88,12 @@ class RedisStore:
         return record if owner == flow_id.encode() else None
 
     async def swap(self, flow_id: str, old: bytes | None, new: bytes, *, seconds: float) -> bool:
-        """Keep `new` for that long if the record is `old`, on enough replicas.
+        """Store `new` for this many seconds if the record is `old`, on enough replicas.
 
         Raises:
             ConnectionError: too few of Redis' replicas have the change.
         """
-        # The id is sealed in, so that a record which somebody moved to another flow's place is not accepted.
+        # The id is encrypted too, so a record that was moved to another flow's key is not accepted.
         sealed = flow_id.encode() + b" " + new
         if self._cipher is not None:
             sealed = self._cipher.encrypt(sealed)
@@ -110,7 +109,7 @@ class RedisStore:
             return kept
 
     async def add(self, index: str, flow_id: str, *, at: float, seconds: float) -> None:
-        """Put a flow into a list, ordered by `at`, and drop what is older by more than that many seconds."""
+        """Add a flow to a list that is ordered by `at`, and drop entries that are this many seconds older."""
         arguments = (repr(at), flow_id, _milliseconds(seconds), repr(at - seconds))
         await cast("Awaitable[None]", self._redis.eval(_ADD, 1, self._key("list", index), *arguments))
 
@@ -121,7 +120,7 @@ class RedisStore:
         return [each.decode() if isinstance(each, bytes) else str(each) for each in found]
 
     async def discard(self, index: str, flow_id: str) -> None:
-        """Take a flow out of a list."""
+        """Remove a flow from a list."""
         await self._redis.zrem(self._key("list", index), flow_id)
 
     async def _swapped(self, redis: Redis, flow_id: str, arguments: tuple[str, str, bytes, int]) -> bool:

@@ -1,4 +1,4 @@
-"""The errors of a flow: which of them end it, and which leave it open."""
+"""The errors of a flow. Some of them end it, and others leave it open."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ __all__ = ["NotSavedError", "TooManyFlowsError"]
 
 Data = Mapping[str, Any]
 
-# A connection that still shows its consent page has not been completed.
+# A connection that still has a consent page is not complete.
 _INCOMPLETE = "INCOMPLETE"
 
 _CLIENT_ERRORS = range(400, 500)
 
-# What a gateway can answer although the work was done, or goes on.
+# Statuses that a gateway can send although the work was done or goes on.
 _TRANSIENT = frozenset({408, 425})
 
 
 @final
 class NotSavedError(OAuth2Error):
-    """The connection was made, and `on_connected` did not save it; `resolve` calls it again.
+    """The connection was made, but `on_connected` did not save it; `resolve` calls it again.
 
     Attributes:
         connection: the connection; None if the error was made from a dict.
@@ -64,7 +64,7 @@ class TooManyFlowsError(OAuth2Error):
     """The user has too many open flows, or the store is full. Nothing was sent.
 
     Attributes:
-        retry_after: the seconds after which a flow can be begun.
+        retry_after: the seconds after which a new flow can be started.
     """
 
     def __init__(
@@ -87,16 +87,16 @@ class TooManyFlowsError(OAuth2Error):
 
 
 def nothing_sent(error: PeakaError) -> bool:
-    """Whether the flow is as it was: nothing left, or the server did not look at it."""
+    """Whether the flow is unchanged: nothing was sent, or the server refused the request without acting on it."""
     if isinstance(error, TransportError):
         return error.progress is WireProgress.NOT_SENT
     return isinstance(error, ConfigurationError | RateLimitError)
 
 
 def is_final(error: PeakaError, *, by_peaka: bool) -> bool:
-    """Whether it is known that there is no connection.
+    """Whether it is certain that there is no connection.
 
-    If Peaka took the code, it was only asked for the connection: a refusal to show it is no outcome.
+    If the code went to Peaka directly, the call only asked for the connection, so a refusal says nothing about it.
     """
     if isinstance(error, APIError):
         if by_peaka:
@@ -124,7 +124,7 @@ def incomplete(problem: str) -> WorkFailedError:
 
 
 def unknown() -> OutcomeUnknownError:
-    msg = "It is not known yet whether the connection was completed. Nothing is sent again; `resolve` asks Peaka."
+    msg = "It is unknown whether the connection was completed. Nothing is sent again; `resolve` asks Peaka."
     return OutcomeUnknownError(msg, operation="oauth2.complete")
 
 
@@ -134,10 +134,10 @@ def not_saved(connection: Connection, problem: str) -> NotSavedError:
 
 
 def too_many_flows(problem: str, *, retry_after: float = 60.0) -> TooManyFlowsError:
-    msg = f"No flow can be begun: {problem}. Nothing was sent; try again in {retry_after:.0f} seconds."
+    msg = f"No flow can be started: {problem}. Nothing was sent; try again in {retry_after:.0f} seconds."
     return TooManyFlowsError(msg, retry_after=retry_after, operation="oauth2.start")
 
 
 def unusable(path: str, problem: str) -> DecodeError:
-    msg = f"The connection was created, and the flow cannot go on: {problem}."
+    msg = f"The connection was created, but the flow cannot go on: {problem}."
     return DecodeError(msg, status=200, path=path, operation="oauth2.start")

@@ -1,4 +1,4 @@
-"""What a browser came back with: the raw query, kept byte for byte, and the few parameters that are read."""
+"""The return of a browser: the raw query, byte for byte, and the parameters that are read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_PARAMETERS = 200
 
 
 def flow_id_of(kind: str, handle: str) -> str:
-    """The id of a flow for stores, cookies and logs: a digest, so that none of them learns the state itself."""
+    """The id of a flow for stores, cookies and logs. It is a digest, so that they do not contain the state."""
     return hashlib.sha256(f"{kind}:{handle}".encode()).hexdigest()[:40]
 
 
@@ -31,15 +31,15 @@ class Return:
     callback: Oauth2Callback
     parameters: tuple[tuple[str, str], ...]
     callback_parameters: tuple[tuple[str, str], ...]
-    """The same with every `?` read as a `&`: Peaka's guide prints the callback as `?connectionId=…?status=…`."""
+    """The query with every `?` read as `&`: Peaka's guide shows the callback as `?connectionId=…?status=…`."""
 
     @classmethod
     def read(cls, raw_query: str | bytes) -> Self:
         """Read a redirect's URL or raw query.
 
         Raises:
-            InvalidRedirect: it is empty, too large or malformed, names no flow, or names `code`, `state`, `error`,
-                `iss` or a parameter of the callback more than once.
+            InvalidRedirect: it is empty, too large or malformed, names no flow, or repeats `code`, `state`, `error`,
+                `iss` or a parameter of the callback.
         """
         callback = Oauth2Callback.from_redirect(raw_query, forward_errors=True)
         parameters = _parameters(callback.query_parameters)
@@ -58,22 +58,22 @@ class Return:
 
     @property
     def digest(self) -> str:
-        """By which a second delivery of the same return is known."""
+        """The digest that identifies a second delivery of the same return."""
         return hashlib.sha256(self.raw.encode()).hexdigest()
 
     @property
     def issuer(self) -> str | None:
-        """Who says to have answered (RFC 9207)."""
+        """The issuer that the redirect names (RFC 9207)."""
         return self.from_provider("iss")
 
     def flow_ids(self) -> list[str]:
-        """The flows that this may be the return of, the more likely one first."""
+        """The ids of the flows that this return may belong to, the more likely one first."""
         state, nonce = self.from_provider("state"), self.from_peaka(CALLBACK_PARAMETER)
         found = [flow_id_of("callback", nonce)] if nonce else []
         return [*found, flow_id_of("state", state)] if state else found
 
     def is_callback_of(self, flow_id: str) -> bool:
-        """Whether it carries what Peaka alone gives to the browser that consented in this flow."""
+        """Whether it has the value that only Peaka gives to the browser that consented in this flow."""
         nonce = self.from_peaka(CALLBACK_PARAMETER)
         return nonce is not None and flow_id_of("callback", nonce) == flow_id
 
@@ -104,7 +104,7 @@ def _parameters(query: str) -> tuple[tuple[str, str], ...]:
     try:
         return tuple(parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS))
     except ValueError:
-        # The original error is dropped: it may show what it read.
+        # The original error is dropped, because it may show the query.
         pass
     raise _invalid(f"it has more than {_MAX_PARAMETERS} parameters")
 

@@ -1,4 +1,4 @@
-"""Whether a job that settles a flow has to run again."""
+"""The results of `ConnectFlow.settle`, which say whether a job must run again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["GiveUp", "Settled", "Settlement", "TryAgain"]
 @final
 @attrs.frozen
 class Settled:
-    """The connection is made and saved: the job is done."""
+    """The connection is made and saved; the job is done."""
 
     connection: Connection
 
@@ -23,7 +23,7 @@ class Settled:
 @final
 @attrs.frozen
 class TryAgain:
-    """Nothing was sent, or the outcome is not known yet: run the job again after that many seconds."""
+    """Nothing was sent, or the outcome is not known yet; run the job again after this many seconds."""
 
     seconds: float
     error: PeakaError = attrs.field(eq=False)
@@ -32,10 +32,10 @@ class TryAgain:
 @final
 @attrs.frozen
 class GiveUp:
-    """There is no connection, and running the job again does not change that."""
+    """There is no connection, and running the job again would not change that."""
 
     error: PeakaError = attrs.field(eq=False)
 
 
 Settlement = Settled | TryAgain | GiveUp
-"""What `ConnectFlow.settle` returns."""
+"""A result of `ConnectFlow.settle`."""

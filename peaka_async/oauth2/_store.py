@@ -1,4 +1,4 @@
-"""Where pending flows wait for their return."""
+"""Stores for pending flows."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["FlowStore", "MemoryStore"]
 
 
 class FlowStore(Protocol):
-    """Keeps records, which are bytes to it, and lists of flow ids.
+    """Keeps records, which are bytes for the store, and lists of flow ids.
 
-    Several replicas of a service need one store that they share. What a store raises passes through `ConnectFlow`: a
-    flow that could not be claimed is not completed.
+    Several replicas of a service need a shared store. `ConnectFlow` passes the exceptions of a store on: a flow that
+    could not be claimed is not completed.
     """
 
     @property
     def encrypted(self) -> bool:
-        """Whether nobody but the holder of a key can read or change what is kept."""
+        """Whether a key is needed to read or change the stored data."""
         ...
 
     async def get(self, flow_id: str) -> bytes | None:
@@ -31,17 +31,18 @@ class FlowStore(Protocol):
         ...
 
     async def swap(self, flow_id: str, old: bytes | None, new: bytes, *, seconds: float) -> bool:
-        """Keep `new` for that long if the record is `old` (None: if there is no record), in one atomic step.
+        """Store `new` for this many seconds if the record is `old` (None: no record), in one atomic step.
 
         Returns:
-            Whether `new` is kept: also if it was kept before, so that a swap whose answer was lost can be repeated.
+            Whether `new` is stored. This is true even if it was stored before, so that a swap can be repeated if its
+            answer was lost.
         """
         ...
 
     async def add(self, index: str, flow_id: str, *, at: float, seconds: float) -> None:
-        """Put a flow into a list, ordered by `at`, and drop what is older by more than that many seconds.
+        """Add a flow to a list that is ordered by `at`, and drop entries that are this many seconds older.
 
-        The list is kept for that long.
+        The list is kept for this many seconds.
         """
         ...
 
@@ -50,7 +51,7 @@ class FlowStore(Protocol):
         ...
 
     async def discard(self, index: str, flow_id: str) -> None:
-        """Take a flow out of a list."""
+        """Remove a flow from a list."""
         ...
 
 
@@ -70,12 +71,12 @@ class _Index:
 
 @final
 class MemoryStore:
-    """Keeps flows in this process: for one replica, until it ends.
+    """Keeps flows in this process until it ends, for a service with one replica.
 
     Args:
-        max_flows: how many flows are kept. A full store refuses new flows, so that nobody can push out another
-            user's.
-        clock: gives the time in seconds.
+        max_flows: the largest number of flows. A full store refuses new flows, so that nobody can remove the flows of
+            other users.
+        clock: returns the time in seconds.
 
     Raises:
         ConfigurationError: `max_flows` is less than 1.
@@ -104,7 +105,7 @@ class MemoryStore:
         return None if kept is None else kept.record
 
     async def swap(self, flow_id: str, old: bytes | None, new: bytes, *, seconds: float) -> bool:
-        """Keep `new` for that long if the record is `old`.
+        """Store `new` for this many seconds if the record is `old`.
 
         Raises:
             TooManyFlowsError: the store is full.
@@ -118,7 +119,7 @@ class MemoryStore:
         return True
 
     async def add(self, index: str, flow_id: str, *, at: float, seconds: float) -> None:
-        """Put a flow into a list, ordered by `at`, and drop what is older by more than that many seconds.
+        """Add a flow to a list that is ordered by `at`, and drop entries that are this many seconds older.
 
         Raises:
             TooManyFlowsError: the store is full.
@@ -137,7 +138,7 @@ class MemoryStore:
         return [flow_id for _, flow_id in found[:limit]]
 
     async def discard(self, index: str, flow_id: str) -> None:
-        """Take a flow out of a list."""
+        """Remove a flow from a list."""
         listed = self._indexes.get(index, _Index())
         listed.entries.pop(flow_id, None)
         if not listed.entries:

@@ -1,4 +1,4 @@
-"""What answers at the flow's URLs, for any framework."""
+"""The handlers of the flow's URLs, for any framework."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _REENTRY = re.compile(rb"%s=((?:[0-9a-f]{2})+)" % REENTRY_FIELD.encode())
 
 _TEMPORARY, _SEE_OTHER = 307, 303
 
-# A reload may call on_connected again after it failed or its process ended, and no more than that.
+# A reload may call on_connected again only if it failed or its process ended, up to this number of calls.
 _MAX_TOLD = 2
 
 
@@ -66,32 +66,32 @@ def _check_home(_: object, __: object, value: str) -> None:
 @final
 @attrs.frozen(kw_only=True)
 class ConnectWeb(Generic[R]):
-    """A connect flow behind URLs: `begin` starts a flow, and `return` takes the provider's or Peaka's redirect.
+    """The URLs of a connect flow: `begin` starts a flow, and `return` takes the redirect of the provider or of Peaka.
 
-    `forward` takes a redirect that is forwarded to Peaka, and `result` shows what became of a flow. Give it to
+    `forward` takes a redirect that is forwarded to Peaka, and `result` shows the outcome of a flow. Pass it to
     `aiohttp_web.connect_routes` or to `asgi.ConnectApp`.
 
-    A flow is bound to the user who began it, and to the browser, by a signed cookie that ends with the flow. A person
-    begins it: pages of other origins, prefetches and HEAD requests start and complete nothing. The code leaves the
-    address bar before the result is shown. If something of the application fails, the error is logged and the browser
-    gets a page; the frameworks' own HTTPException passes through.
+    A signed cookie binds a flow to the user and the browser that started it; it expires with the flow. Only a person
+    can start a flow: pages of other origins, prefetches and HEAD requests start and complete nothing. The code is
+    removed from the address bar before the result is shown. If a function of the application fails, the error is logged
+    and the browser gets a page; the framework's own HTTPException is passed on.
 
     Args:
-        flow: what begins and ends flows; to save connections, give it `on_connected`.
-        user_ref: tells who the signed-in user is, by an id that does not change; None if nobody is signed in.
-        connect_request: tells what a request to begin may connect; None if nothing.
-        secret: signs the cookies: 16 random characters or more, the same on all replicas. If there are several, the
-            first one signs, and all are accepted.
-        session_ref: tells the id of the application's session, which a flow is then bound to: signing out ends it.
-        page: makes the HTML of a page; a plain one is shown if it is left out.
-        home: the path of the application that pages lead back to, unless the flow has a `return_to`.
-        begin_origins: origins whose pages may begin a flow beside this one, such as `https://app.example`.
-        begin_by_get: whether a link may begin a flow; else only a form can.
-        accept_unchecked_consent: allow `PeakaApp` and `OwnApp`, with which Peaka completes a connection before it is
-            checked whose browser gave the consent.
-        check_redirect_url: refuse a return that came to another path than its flow's redirect URL. Switch it off if a
+        flow: the connect flow. To save connections, set its `on_connected`.
+        user_ref: returns the id of the signed-in user, which must not change; None if nobody is signed in.
+        connect_request: returns the connect request for a request to `begin`; None if there is none.
+        secret: signs the cookies. It has 16 or more random characters, and is the same on all replicas. If there are
+            several secrets, the first one signs, and all are accepted.
+        session_ref: returns the id of the application's session. The flow is bound to it, so signing out ends the flow.
+        page: makes the HTML of a page. By default a plain page is shown.
+        home: the path in the application that pages link to, unless the flow has a `return_to`.
+        begin_origins: other origins whose pages may start a flow, such as `https://app.example`.
+        begin_by_get: whether a link may start a flow. Otherwise only a form can.
+        accept_unchecked_consent: allow `PeakaApp` and `OwnApp`. With them, Peaka completes a connection before the
+            browser that gave the consent is checked.
+        check_redirect_url: refuse a return to another path than that of the flow's redirect URL. Switch it off if a
             proxy rewrites paths.
-        insecure_cookies: leave out the cookies' `Secure` and their prefix `__Host-`, for http:// on a developer's
+        insecure_cookies: leave out the cookies' `Secure` flag and their prefix `__Host-`, for http:// on a developer's
             machine.
 
     Raises:
@@ -138,7 +138,7 @@ class ConnectWeb(Generic[R]):
             except Exception as error:
                 if _is_response(error):
                     raise
-                # A store, or a function of the application.
+                # An error of a store, or of a function of the application.
                 _log.exception("%s failed in the connect flow's %s", type(error).__name__, action)
                 return default_page(attrs.evolve(_UNREACHABLE, back=self.home))
 
@@ -159,7 +159,7 @@ class ConnectWeb(Generic[R]):
             return reply.with_headers(("Retry-After", f"{error.retry_after:.0f}"))
         except PeakaError as error:
             return await self._show(request, _failed(None, error))
-        # It lives as long as the flow and its result, or the question what became of it.
+        # The cookie lives as long as the flow and its result, or as long as an unknown outcome can be resolved.
         seconds = self.flow.seconds + max(self.flow.seconds, self.flow.unknown_seconds)
         session = await self._session(request)
         cookies = self._cookies.given(incoming, pending, session=session, seconds=seconds)
@@ -168,14 +168,14 @@ class ConnectWeb(Generic[R]):
     def _check_variant(self, wanted: ConnectRequest) -> None:
         if isinstance(wanted.via, PeakaApp | OwnApp) and not self.accept_unchecked_consent:
             msg = (
-                f"{type(wanted.via).__name__} lets Peaka complete a connection before anybody checks whose browser "
-                "consented. Use OwnRedirect or ForwardedRedirect, or accept_unchecked_consent=True. Nothing was sent."
+                f"{type(wanted.via).__name__} lets Peaka complete a connection before the browser that consented is "
+                "checked. Use OwnRedirect or ForwardedRedirect, or accept_unchecked_consent=True. Nothing was sent."
             )
             raise ConfigurationError(msg, operation="oauth2.start")
 
     async def _come_back(self, action: str, incoming: Incoming, request: R) -> Reply:
         user = await self.user_ref(request)
-        # A provider's post comes without cookies, and so without a user. Nobody else's body is read without one.
+        # A provider's POST has no cookies, and so no user. Other bodies are read only if there is a user.
         if user or (incoming.method == "POST" and incoming.may_be_from_elsewhere):
             raw_query = await self._posted(incoming) if incoming.method == "POST" else incoming.raw_query
             if isinstance(raw_query, Reply):
@@ -203,7 +203,7 @@ class ConnectWeb(Generic[R]):
             url = await self.flow.forward(delivery, user_ref=user)
         except Replayed:
             return Reply(_SEE_OTHER, (("Location", _result_url(delivery.flow)),))
-        # After a POST a 307 would post the form to Peaka.
+        # After a POST, a 307 would post the form to Peaka.
         return Reply(_TEMPORARY if method == "GET" else _SEE_OTHER, (("Location", url),))
 
     async def _complete(self, delivery: Delivery, user: str) -> Reply:
@@ -214,8 +214,8 @@ class ConnectWeb(Generic[R]):
         except (StateMismatch, InvalidRedirect):
             raise
         except PeakaError as error:
-            # Also Replayed: another code for the same state, as after a double click on the consent. What the first one
-            # made is shown.
+            # This includes Replayed: another code for the same state, as after a double click on the consent page. The
+            # result of the first one is shown.
             if nothing_sent(error):
                 raise
             return shown
@@ -235,7 +235,7 @@ class ConnectWeb(Generic[R]):
         try:
             notice = _connected(pending, await self.flow.result(flow_id, user_ref=user))
         except (OutcomeUnknownError, NotSavedError):
-            # Only the browser that began a flow has something happen to it.
+            # Only the browser that started a flow may change it.
             try:
                 await self._check_browser(incoming, request, pending)
             except StateMismatch as error:
@@ -255,19 +255,20 @@ class ConnectWeb(Generic[R]):
     def _check_place(self, action: str, incoming: Incoming, delivery: Delivery) -> None:
         url = delivery.flow.forward_url if action == "forward" else delivery.flow.return_url
         if self.check_redirect_url and (url is None or not incoming.is_at(url)):
-            raise mismatch("it came to another URL than the flow's")
+            raise mismatch("it was sent to another URL than that of the flow")
 
     async def _check_browser(self, incoming: Incoming, request: R, pending: PendingFlow) -> None:
         if not self._cookies.shown(incoming, pending, session=await self._session(request)):
-            raise mismatch("another browser, or a session that has ended, began it")
+            raise mismatch("another browser, or a session that has ended, started it")
 
     async def _session(self, request: R) -> str | None:
         return None if self.session_ref is None else await self.session_ref(request)
 
     async def _posted(self, incoming: Incoming) -> bytes | Reply:
-        """The query that was posted from this origin; or the page that posts from here what a provider's site posted.
+        """The query that was posted from this origin, or the page that posts a provider's form again from here.
 
-        With response_mode=form_post the provider's site posts, and the browser holds its SameSite=Lax cookies back.
+        With response_mode=form_post the provider's site posts the form, so the browser does not send SameSite=Lax
+        cookies.
         """
         encoding = incoming.headers.get("content-encoding", "identity").strip().lower()
         if not incoming.headers.get("content-type", "").lower().startswith(_FORM) or encoding != "identity":
@@ -282,7 +283,7 @@ class ConnectWeb(Generic[R]):
 
     async def _show(self, request: R, notice: Notice) -> Reply:
         if notice.error is not None:
-            # As repr: what the provider wrote stays in its line.
+            # As repr, so that the provider's text stays in one line.
             _log.log(_LEVELS.get(notice.kind, logging.INFO), "A connect flow was %s: %r", notice.kind, notice.error)
         back = notice.flow.return_to if notice.flow is not None else None
         notice = attrs.evolve(notice, back=back or self.home)
@@ -292,27 +293,27 @@ class ConnectWeb(Generic[R]):
 
 
 def _is_response(error: Exception) -> bool:
-    """Whether a framework makes its own response of it, such as a redirect to a sign-in.
+    """Whether a framework converts the error to a response, such as a redirect to a sign-in page.
 
-    aiohttp, Starlette, FastAPI, Litestar and Quart call its class the same, and none of them is imported here.
+    aiohttp, Starlette, FastAPI, Litestar and Quart use the same name for its class; none of them is imported here.
     """
     return any(each.__name__ == "HTTPException" for each in type(error).__mro__)
 
 
 def _result_url(pending: PendingFlow) -> str:
-    """Beside the URL at hand, wherever the application mounted it."""
+    """The URL of the result, relative to the current URL, wherever the application has mounted it."""
     return f"result?flow={pending.id}"
 
 
 def _unwanted(methods: frozenset[str] | None, incoming: Incoming) -> Reply | None:
-    """The reply to what starts and completes nothing."""
+    """The reply to a request that must not start or complete anything."""
     if methods is None:
         return Reply(404)
     if incoming.method == "HEAD":
         return Reply(204)
     if incoming.method not in methods:
         return Reply(405, (("Allow", ", ".join(sorted(methods))),))
-    # A browser drops what it fetched in advance with this, and asks again when the person gets there.
+    # With this reply, a browser drops the prefetched page, and asks again when the person opens it.
     return Reply(503) if incoming.is_speculative else None
 
 
@@ -332,7 +333,7 @@ _TOO_MANY = Notice(
     kind="too_many",
     status=429,
     title="Too many attempts",
-    text="You have begun several connections within a minute. Wait a minute, and then try again.",
+    text="You have started several connections within a minute. Wait a minute, and then try again.",
 )
 _UNREACHABLE = Notice(
     kind="unreachable",
@@ -381,7 +382,7 @@ def _ended(flow: PendingFlow, error: PeakaError) -> Notice:
             status=200,
             title="Still checking",
             text="We do not know yet whether the connection was made. Reload this page to check again, or go back to "
-            "the application and begin again.",
+            "the application and start again.",
             flow=flow,
             error=error,
         )
@@ -393,7 +394,7 @@ def _failed(flow: PendingFlow | None, error: PeakaError) -> Notice:
         kind="failed",
         status=502,
         title="The connection failed",
-        text="Something went wrong on the way. Go back to the application and begin again.",
+        text="Something went wrong. Go back to the application and start again.",
         flow=flow,
         error=error,
     )
@@ -404,7 +405,7 @@ def _refused(error: OAuth2Error | None, *, status: int) -> Notice:
         kind="refused",
         status=status,
         title="This link cannot be used",
-        text="It belongs to another browser or user, is too old, or was used before. It connected nothing. Begin "
+        text="It belongs to another browser or user, is too old, or was used before. Nothing was connected. Start "
         "again in the application.",
         error=error,
     )

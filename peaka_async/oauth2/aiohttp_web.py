@@ -41,12 +41,12 @@ def _incoming(request: web.Request) -> Incoming:
                 body += piece
                 if len(body) > limit:
                     return None
-        except web.RequestPayloadError:  # such as a Content-Encoding that it is not in
+        except web.RequestPayloadError:  # such as an invalid Content-Encoding
             return None
         return body
 
     headers = {name.lower(): value for name, value in request.headers.items()}
-    # As bytes: aiohttp decodes, and what it decodes to can differ from what it was.
+    # As bytes: the query that aiohttp decodes can differ from the original.
     cookies = b";".join(value for name, value in request.raw_headers if name.lower() == b"cookie")
     query = request.rel_url.raw_query_string.encode("utf-8", "surrogateescape")
     return Incoming(

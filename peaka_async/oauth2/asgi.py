@@ -1,4 +1,4 @@
-"""The connect flow as an ASGI application: it mounts in Starlette, FastAPI and Litestar, or stands alone."""
+"""The connect flow as an ASGI application, which runs alone or is mounted in Starlette, FastAPI and Litestar."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ AsgiSend = Callable[[AsgiMessage], Awaitable[None]]
 @final
 @attrs.frozen(repr=False)
 class AsgiRequest:
-    """What ASGI says of a request, for the application's own functions: `starlette.requests.Request(r.scope)`.
+    """A request of ASGI, for the application's functions: `starlette.requests.Request(r.scope)`.
 
-    `receive` gives the body to the function that makes the connect request.
+    `receive` gives the body to the function that returns the connect request.
     """
 
     scope: MutableMapping[str, object]
@@ -31,7 +31,7 @@ class AsgiRequest:
 
 @final
 class ConnectApp:
-    """Answers to `…/begin`, `…/return`, `…/forward` and `…/result`, wherever it is mounted.
+    """Serves `…/begin`, `…/return`, `…/forward` and `…/result`, wherever it is mounted.
 
     ```python
     connect = ConnectWeb(flow=flow, user_ref=user_of, connect_request=request_of, secret=secret)
@@ -43,15 +43,15 @@ class ConnectApp:
         self._connect = connect
 
     async def __call__(self, scope: MutableMapping[str, object], receive: AsgiReceive, send: AsgiSend) -> None:
-        """Reply a request.
+        """Answer a request.
 
         Raises:
-            NotImplementedError: it is none of http; a server takes that for "no lifespan".
+            NotImplementedError: the scope is not http. A server reads this as "no lifespan".
         """
         if scope["type"] != "http":
             msg = f"ConnectApp speaks http only, not {scope['type']}."
             raise NotImplementedError(msg)
-        # Frameworks differ in what a mount leaves of the path.
+        # Frameworks differ in the part of the path that a mount leaves.
         action = str(scope["path"]).rstrip("/").rpartition("/")[2]
         await _send(send, await self._connect.handle(action, _incoming(scope, receive), AsgiRequest(scope, receive)))
 
@@ -62,7 +62,7 @@ def _incoming(scope: MutableMapping[str, object], receive: AsgiReceive) -> Incom
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
-                # Half of a query must not be taken for a whole one.
+                # An incomplete query must not be used as a complete one.
                 return None
             body += cast("bytes", message.get("body", b""))
             more = bool(message.get("more_body"))

@@ -263,9 +263,9 @@ async def test_a_store_forgets_flows(make_flow, make_request, consent, posted, s
     while await store.get(pending.id) is not None:
         await asyncio.sleep(0.05)
 
-    with pytest.raises(StateMismatch, match="not known"):
+    with pytest.raises(StateMismatch, match="unknown or has expired"):
         await flow.complete(query, user_ref=ALICE)
-    with pytest.raises(StateMismatch, match="not known"):
+    with pytest.raises(StateMismatch, match="unknown or has expired"):
         await flow.get(pending.id, user_ref=ALICE)
     assert posted() == (0, [0])
 
@@ -845,7 +845,7 @@ async def test_a_store_that_fails_after_the_work(make_flow, make_request, consen
     async with asyncio.timeout(30):
         flow._on_connected = None
         assert (await flow.resolve(pending)) == connection
-    assert "could not be kept: ConnectionError" in caplog.text
+    assert "could not be stored: ConnectionError" in caplog.text
 
 
 async def kill(flow):
