@@ -8,7 +8,7 @@ import os
 import sys
 import webbrowser
 from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, TypeVar, final
 
 import attrs
 import typer
@@ -17,6 +17,9 @@ from rich.table import Table
 
 from peaka_async import ConfigurationError, Connection, PeakaClient, PeakaError
 from peaka_async.cli._connect import Plan, connect
+from peaka_async.cli._terminal import ask
+from peaka_async.cli._text import cell, plain
+from peaka_async.oauth2 import PendingFlow
 
 T = TypeVar("T")
 
@@ -29,6 +32,8 @@ app = typer.Typer(
 connections_app = typer.Typer(help="Look at connections, and delete them.", no_args_is_help=True)
 app.add_typer(connections_app, name="connections")
 
+_INTERRUPTED = 130
+
 _out, _err = Console(), Console(stderr=True)
 
 Project = Annotated[
@@ -39,20 +44,31 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")
 
 def run() -> int:
     """Run the command line."""
+    code = _code()
+    if code == _INTERRUPTED:
+        _say("Aborted.")
+    return code
+
+
+def _code() -> int:
     try:
         return int(app(standalone_mode=False) or 0)
     except (typer.Abort, KeyboardInterrupt):
-        _err.print("Aborted.")
-        return 130
+        return _INTERRUPTED
     except typer.BadParameter as error:
-        _err.print(f"[red]{error.format_message()}[/]")
+        _say(error.format_message(), style="red")
         return 2
     except Exception as error:
         code = getattr(error, "exit_code", None)
         if code is None:
             raise
-        _err.print(f"[red]{getattr(error, 'message', error)}[/]")
+        _say(str(getattr(error, "message", error)), style="red")
         return int(code)
+
+
+def _say(message: str, *, style: str | None = None) -> None:
+    """Print a message, which may hold text of the server, for people."""
+    _err.print(plain(message), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _client() -> PeakaClient:
@@ -60,31 +76,35 @@ def _client() -> PeakaClient:
     if not key:
         if not sys.stdin.isatty():
             _fail("There is no API key: set PEAKA_API_KEY.", code=2)
-        key = typer.prompt("API key", hide_input=True)
+        key = typer.prompt("API key", hide_input=True, err=True)
     return PeakaClient(key)
 
 
 def _fail(message: str, *, code: int = 1) -> None:
-    _err.print(message, style="red", markup=False, highlight=False)
+    _say(message, style="red")
     raise typer.Exit(code)
 
 
 def _do(work: Callable[[PeakaClient], Awaitable[T]]) -> T:
     """Run the work with a client; an error becomes a message and an exit code."""
-
-    async def main() -> T:
-        async with _client() as peaka:
-            return await work(peaka)
-
     message, code = "", 1
     try:
+        # Before the event loop, which would take the first Ctrl-C for itself.
+        client = _client()
+
+        async def main() -> T:
+            async with client as peaka:
+                return await work(peaka)
+
         return asyncio.run(main())
     except ConfigurationError as error:
         message, code = str(error), 2
     except PeakaError as error:
         message = str(error)
     except TimeoutError:
-        message = "Nothing came back in time. The connection waits for its consent; delete it, or connect again."
+        message = "Nothing came back in time."
+    except EOFError:
+        message = "The input ended before there was an answer."
     _fail(message, code=code)
     raise typer.Exit(code)
 
@@ -96,8 +116,34 @@ def _print(connection: Connection, *, as_json: bool) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in attrs.asdict(connection).items():
         if value is not None:
-            table.add_row(name, str(value))
+            table.add_row(name, cell(value))
     _out.print(table)
+
+
+@final
+@attrs.define
+class _Person:
+    """The person at this terminal, and what was begun for them."""
+
+    opens_browser: bool
+    flow: PendingFlow | None = None
+
+    def begun(self, flow: PendingFlow) -> None:
+        self.flow = flow
+
+    def show(self, url: str, once: str) -> None:
+        opened = self.opens_browser and webbrowser.open(once)
+        _say("Waiting for your consent in the browser." if opened else "Open this page and allow the access:")
+        _say(url)
+
+    async def paste(self) -> str:
+        return await ask("The URL that the browser ended at")
+
+    def say_what_is_left(self) -> None:
+        if self.flow is None:
+            return
+        name = self.flow.connection_id
+        _say(f"Connection {name} may wait for its consent. See it with `peaka connections get {name}`, or delete it.")
 
 
 @app.command(name="connect")
@@ -121,8 +167,8 @@ def connect_command(
 ) -> None:
     """Open the consent page in the browser, take the return, and print the connection.
 
-    With --paste it works where the browser runs on another machine: the page that it ends at cannot be reached from
-    there, and its URL, copied from the address bar, is all that is needed.
+    With --paste the browser may run on another machine: the page that it ends at cannot be reached from there, and its
+    URL, copied from the address bar, is all that is needed.
     """
     secret = None
     if client_id is not None:
@@ -135,15 +181,16 @@ def connect_command(
         client_secret=secret,
         port=port,
         seconds=timeout,
-        paste=(lambda: str(typer.prompt("The URL that the browser ended at", err=True))) if paste else None,
+        paste=paste,
     )
 
-    def show(url: str) -> None:
-        opened = not (no_browser or paste) and webbrowser.open(url)
-        _err.print("Waiting for your consent in the browser." if opened else "Open this page and allow the access:")
-        _err.print(url, soft_wrap=True, markup=False, highlight=False)
-
-    _print(_do(lambda peaka: connect(peaka, plan, show)), as_json=as_json)
+    person = _Person(opens_browser=not (no_browser or paste))
+    try:
+        connection = _do(lambda peaka: connect(peaka, plan, person))
+    except (KeyboardInterrupt, typer.Exit):
+        person.say_what_is_left()
+        raise
+    _print(connection, as_json=as_json)
 
 
 @connections_app.command(name="list")
@@ -155,7 +202,7 @@ def list_command(project: Project, *, as_json: AsJson = False) -> None:
         return
     table = Table("id", "name", "type", "waits for consent")
     for each in found:
-        table.add_row(each.id, each.name, each.type, "yes" if each.url else "")
+        table.add_row(cell(each.id), cell(each.name), cell(each.type), "yes" if each.url else "")
     _out.print(table)
 
 
@@ -176,9 +223,9 @@ def delete_command(
 ) -> None:
     """Delete a connection. Catalogs that use it lose their data source."""
     if not yes:
-        typer.confirm(f"Delete connection {connection}?", abort=True, err=True)
+        typer.confirm(f"Delete connection {plain(connection)}?", abort=True, err=True)
     _do(lambda peaka: peaka.connections.delete(project, connection))
-    _err.print(f"Deleted {connection}.", markup=False, highlight=False)
+    _say(f"Deleted {connection}.")
 
 
 @app.command()

@@ -1,45 +1,78 @@
-"""A port on this machine where a browser returns to."""
+"""A port on this machine where a browser begins and returns to."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import html
+import secrets
 from types import TracebackType
 from typing import Self, final
 
+import attrs
 from aiohttp import web
 
-_PATH = "/return"
+_GO, _RETURN = "/go", "/return"
 _MAX_WAITING = 100
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'",
+}
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>
-<body style="font: 16px/1.5 system-ui, sans-serif; max-width: 32rem; margin: 15vh auto; padding: 0 1rem">
-<h1>{title}</h1><p>You can close this window and go back to the terminal.</p></body></html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title></head>
+<body><main><h1>{title}</h1><p>{text}</p></main></body></html>
 """
 
 
 @final
-class Loopback:
-    """Takes returns that carry a query, and shows a page to whoever asks."""
+@attrs.frozen
+class Visit:
+    """A return, and what its browser is shown once it is known."""
 
-    def __init__(self, port: int = 0) -> None:
+    query: str = attrs.field(repr=False)
+    shown: asyncio.Future[tuple[str, str]] = attrs.field(repr=False)
+
+    def show(self, title: str, text: str) -> None:
+        if not self.shown.done():
+            self.shown.set_result((title, text))
+
+
+@final
+class Loopback:
+    """Sends a browser to the consent page, takes its return, and shows what became of it."""
+
+    def __init__(self, port: int = 0, *, seconds: float = 60.0) -> None:
         self._port = port
+        self._seconds = seconds
         self._runner: web.AppRunner | None = None
-        self._queries: asyncio.Queue[str] = asyncio.Queue(_MAX_WAITING)
+        self._visits: asyncio.Queue[Visit] = asyncio.Queue(_MAX_WAITING)
+        self._targets: dict[str, str] = {}
         self.url = ""
 
-    async def query(self) -> str:
-        """Wait for a return, and give its raw query."""
-        return await self._queries.get()
+    def once(self, url: str) -> str:
+        """An address here that leads to that URL, for the first one who asks.
+
+        A program's arguments are no secret on most systems, and a browser is started with one.
+        """
+        token = secrets.token_urlsafe(16)
+        self._targets[token] = url
+        return f"{self.url.removesuffix(_RETURN)}{_GO}/{token}"
+
+    async def visit(self) -> Visit:
+        """Wait for a return."""
+        return await self._visits.get()
 
     async def __aenter__(self) -> Self:
         app = web.Application()
         # A HEAD request, which a preview may make, is no return.
-        app.router.add_get(_PATH, self._take, allow_head=False)
-        self._runner = web.AppRunner(app, access_log=None)
+        app.router.add_get(_RETURN, self._take, allow_head=False)
+        app.router.add_get(f"{_GO}/{{token}}", self._go, allow_head=False)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}{_PATH}"
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}{_RETURN}"
         return self
 
     async def __aexit__(
@@ -48,14 +81,24 @@ class Loopback:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    async def _go(self, request: web.Request) -> web.Response:
+        url = self._targets.pop(request.match_info["token"], None)
+        if url is None:
+            return _page("This link was used before", "Go back to the terminal, and begin again.", status=410)
+        return web.Response(status=303, headers={**_HEADERS, "Location": url})
+
     async def _take(self, request: web.Request) -> web.Response:
         query = request.rel_url.raw_query_string
-        title = "Nothing came back"
-        if query and not self._queries.full():
-            self._queries.put_nowait(query)
-            title = "The connection is on its way"
-        return web.Response(
-            text=_PAGE.format(title=html.escape(title)),
-            content_type="text/html",
-            headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"},
-        )
+        if not query or self._visits.full():
+            return _page("Nothing came back", "This is not the return of a consent page.", status=400)
+        visit = Visit(query, asyncio.get_running_loop().create_future())
+        self._visits.put_nowait(visit)
+        title, text = "The connection is being completed", "Go back to the terminal to see what became of it."
+        with contextlib.suppress(TimeoutError):
+            title, text = await asyncio.wait_for(visit.shown, self._seconds)
+        return _page(title, text)
+
+
+def _page(title: str, text: str, *, status: int = 200) -> web.Response:
+    body = _PAGE.format(title=html.escape(title), text=html.escape(text))
+    return web.Response(text=body, status=status, content_type="text/html", headers=_HEADERS)

@@ -884,7 +884,7 @@ async def test_a_process_that_died_in_the_middle(make_flow, make_request, consen
         ({"id": "c1", "url": "https://provider.example/?state=a&state=b"}, "$.url"),
         ({"id": "c1", "url": "javascript:alert(1)//?state=a"}, "$.url"),
         ({"id": "c1", "url": "https://provider.example/?state=a\r\nSet-Cookie: x"}, "$.url"),
-        ({"url": "https://provider.example/?state=a"}, "$.id"),
+        ({"id": "", "url": "https://provider.example/?state=a"}, "$.id"),
     ],
 )
 async def test_a_consent_url_that_cannot_be_used(make_flow, make_request, emulator, answer, path, monkeypatch):

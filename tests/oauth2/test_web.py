@@ -547,7 +547,7 @@ async def test_returns_of_nothing(service, alice, query):
 
 async def test_without_peaka(make_service, alice, emulator):
     """Nothing was sent: the page says so, and a reload completes the flow."""
-    options = {"retry": RetryPolicy(attempts=1), "timeout": Timeouts(total=1)}
+    options = {"retry": RetryPolicy(attempts=1), "timeout": Timeouts(total=20)}
     async with PeakaClient(emulator.api_key, base_url=emulator.base_url, **options) as peaka:
         service = await make_service(peaka=peaka)
         redirect = await consented(alice, service, emulator)
