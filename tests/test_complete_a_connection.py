@@ -1,4 +1,4 @@
-"""The code of docs/how-to/complete-a-connection.md, as it is written there, against a local Peaka that fails."""
+"""The code of docs/how-to/complete-a-connection.md, unchanged, against a local Peaka with faults."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CREDENTIAL = OAuth2Credential(client_id="app", client_secret="s3cret", redirect_
 
 @pytest.fixture
 def complete(monkeypatch):
-    """The page's function, whose waits take no time."""
+    """The function of the page, without its waits."""
     program = {}
     exec(compile(CODE, "complete-a-connection.md", "exec"), program)  # noqa: S102 - the page's own code
 
@@ -39,7 +39,7 @@ def complete(monkeypatch):
 
 @pytest.fixture
 async def returned(peaka, emulator):
-    """A connection whose consent was given, and the return that completes it."""
+    """A connection after consent, and the return that completes it."""
     request = ConnectionRequest("crm", "hubspot", CREDENTIAL)
     pending = await peaka.connections.create(emulator.project_id, request)
     return pending, Oauth2Callback.from_redirect(await emulator.consent(pending.url))
@@ -59,7 +59,7 @@ WORKED = {
 
 @pytest.mark.parametrize("fault", WORKED.values(), ids=WORKED)
 async def test_what_was_done_is_found(complete, peaka, emulator, returned, fault):
-    """If Peaka has completed the connection it is returned, whatever became of the answer; the code is posted once."""
+    """If Peaka has completed the connection, it is returned, even if the answer was lost; the code is posted once."""
     pending, callback = returned
     if fault is not None:
         emulator.faults.add("connections.oauth2_callback", fault)
@@ -72,7 +72,7 @@ async def test_what_was_done_is_found(complete, peaka, emulator, returned, fault
 
 @pytest.mark.parametrize("fault", [Fault.cut(Moment.BEFORE_WORK), Fault.bad_gateway()], ids=["cut", "502"])
 async def test_a_connection_whose_url_is_still_there_is_not_complete(complete, peaka, emulator, returned, fault):
-    """If Peaka has not used the code nothing is posted again: the customer has to begin again."""
+    """If Peaka has not used the code, it is not posted again: the customer has to start again."""
     pending, callback = returned
     emulator.faults.add("connections.oauth2_callback", fault)
 
@@ -81,7 +81,7 @@ async def test_a_connection_whose_url_is_still_there_is_not_complete(complete, p
 
 
 async def test_a_connection_that_is_complete_at_the_second_look(complete, peaka, emulator, returned):
-    """An answer can be lost while Peaka is still at work."""
+    """An answer can be lost while Peaka is still working."""
     pending, callback = returned
     emulator.faults.add("connections.oauth2_callback", Fault.bad_gateway())
     get, looks = peaka.connections.get, []
@@ -111,7 +111,7 @@ async def test_what_never_left_may_be_delivered_again(complete, peaka, emulator,
 
 
 async def test_a_wrong_return_is_told(complete, peaka, emulator, returned):
-    """A code that is used or wrong ends in the service's answer."""
+    """For a used or wrong code, the service's error is raised."""
     pending, callback = returned
     await complete(peaka, emulator.project_id, pending, callback)
 

@@ -1,4 +1,4 @@
-"""The limiters of docs/how-to/share-a-rate-limit.md, as they are written there, on a real Redis."""
+"""The limiters of docs/how-to/share-a-rate-limit.md, unchanged, with a real Redis."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ async def server():
 
 
 def test_three_libraries_are_shown():
-    """Each of them is an example that the next test runs."""
+    """The next test runs each of the examples."""
     assert list(EXAMPLES) == ["limits", "pyrate-limiter", "throttled-py"]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 async def test_processes_share_the_limit(server, redis_port, name):
-    """Two processes with an example each send no more than the one limit allows."""
+    """Two processes with the same example together send no more than the limit allows."""
     environment = {**os.environ, "PEAKA_BASE_URL": server.base_url, "PEAKA_API_KEY": "key"}
     command = [sys.executable, "-c", EXAMPLES[name] + PROGRAM, f"redis://127.0.0.1:{redis_port}"]
     pipe = asyncio.subprocess.PIPE
@@ -56,5 +56,5 @@ async def test_processes_share_the_limit(server, redis_port, name):
 
     assert [process.returncode for process in processes] == [0, 0]
     assert len(server.requests) == 2 * CALLS
-    # 45 at once and 45 a second; if they did not share the limit, 60 of each took a third of a second.
+    # 45 at once and 45 per second; if they did not share the limit, 60 calls of each would take a third of a second.
     assert server.requests[-1].arrived - server.requests[0].arrived > 1

@@ -1,4 +1,4 @@
-"""The directive `worker-table`: what the tests of the task queues saw, signal by signal."""
+"""The directive `worker-table`: the results of the tests with task queues, by signal and moment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOMENTS = ("before", "during", "after")
 
 
 def rows() -> list[list[str]]:
-    """The table, a heading first."""
+    """The rows of the table, the heading first."""
     head = ["Queue", *(f"{signal}, {moment}" for signal in SIGNALS for moment in MOMENTS), "Result backend"]
     return [head, *(row(queue, seen) for queue, seen in json.loads(SEEN.read_text()).items())]
 

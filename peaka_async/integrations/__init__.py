@@ -1,1 +1,1 @@
-"""Peaka in the idiom of a framework; a module is imported by those who use its framework."""
+"""Integrations with frameworks. Each module needs its framework, and is imported only by applications that use it."""

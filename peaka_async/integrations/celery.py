@@ -1,4 +1,4 @@
-"""Tasks of Celery that are coroutines, and one client for all tasks of a worker process.
+"""Celery tasks as coroutine functions, and one client for all tasks of a worker process.
 
 ```python
 from celery import Celery
@@ -7,7 +7,7 @@ from peaka_async import PeakaClient
 from peaka_async.integrations.celery import AsyncTask, close_with_worker
 
 app = Celery("tasks", broker="redis://", task_cls=AsyncTask)
-peaka = PeakaClient()  # made in the parent, used in the children: each has its own connections
+peaka = PeakaClient()  # created in the parent; each child process has its own connections
 close_with_worker(peaka)
 
 
@@ -16,8 +16,8 @@ async def list_connections(project_id: str) -> list[str]:
     return [str(connection.id) for connection in await peaka.connections.list(project_id)]
 ```
 
-Each worker process runs its coroutines on one event loop, in a thread that begins with the first task. The pools
-`prefork`, `threads` and `solo` work; gevent and eventlet replace what an event loop needs, and are refused.
+Each worker process runs its coroutines on one event loop, in a thread that starts with the first task. The pools
+`prefork`, `threads` and `solo` are supported. gevent and eventlet are not: they replace parts that an event loop needs.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ if TYPE_CHECKING:
 else:
     from celery import Task as _Task
 
-# How long a call that was cancelled may take to close its connection.
+# Seconds that a cancelled call may take to close its connection.
 _FAREWELL_SECONDS = 5.0
 
 
 class Closeable(Protocol):
-    """A `PeakaClient`, a `ConnectFlow`, or whatever else is closed on the event loop."""
+    """A `PeakaClient`, a `ConnectFlow`, or another object that is closed on the event loop."""
 
     async def aclose(self) -> None: ...
 
 
 @final
 class _Runner:
-    """The event loop of one process, in a thread of its own."""
+    """The event loop of one process, in a separate thread."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -64,7 +64,7 @@ class _Runner:
         self.closing: list[Closeable] = []
 
     def run(self, work: Coroutine[Any, Any, object]) -> object:
-        """Wait for the coroutine; what interrupts the wait, such as a soft time limit, cancels it first."""
+        """Wait for the coroutine. If the wait is interrupted, as by a soft time limit, the coroutine is cancelled."""
         try:
             loop = self._started()
         except BaseException:
@@ -94,7 +94,7 @@ class _Runner:
 
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
-            if self._loop is None or self._pid != os.getpid():  # a forked child begins its own
+            if self._loop is None or self._pid != os.getpid():  # a forked child starts its own
                 _refuse_green_threads()
                 self._loop, self._pid = asyncio.new_event_loop(), os.getpid()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="peaka-async", daemon=True)
@@ -102,7 +102,7 @@ class _Runner:
             return self._loop
 
     def close(self) -> None:
-        """Close what was given to `close_with_worker`, and end the thread."""
+        """Close the objects that were passed to `close_with_worker`, and end the thread."""
         with self._lock:
             loop, thread, self._loop = self._loop, self._thread, None
         if loop is None or thread is None or self._pid != os.getpid():
@@ -118,10 +118,10 @@ _runner = _Runner()
 
 
 class AsyncTask(_Task):
-    """A task that may be a coroutine function; `Celery(task_cls=…)` or `@app.task(base=…)` takes it.
+    """A task that may be a coroutine function, for `Celery(task_cls=…)` or `@app.task(base=…)`.
 
-    A soft time limit cancels the call that is in progress. If something had been sent by then, the
-    `SoftTimeLimitExceeded` carries a note that says so.
+    A soft time limit cancels the current call. If its request was sent, the `SoftTimeLimitExceeded` has a note that
+    says so.
 
     Raises:
         ConfigurationError: the worker runs under gevent or eventlet.
@@ -135,7 +135,7 @@ class AsyncTask(_Task):
 
 
 def close_with_worker(closeable: Closeable) -> None:
-    """Close it on the event loop when the worker process ends: last given, first closed."""
+    """Close the object on the event loop when the worker process ends. The last object is closed first."""
     _runner.closing.insert(0, closeable)
 
 
@@ -144,7 +144,7 @@ def _refuse_green_threads() -> None:
     if (gevent is not None and gevent.is_module_patched("threading")) or (
         eventlet is not None and eventlet.is_monkey_patched("thread")
     ):
-        msg = "gevent and eventlet replace what an event loop needs. Nothing was sent; use the pool prefork or threads."
+        msg = "gevent and eventlet replace parts of the event loop. Nothing was sent; use the pool prefork or threads."
         raise ConfigurationError(msg)
 
 

@@ -29,9 +29,9 @@ from peaka_async.errors import ConfigurationError
 
 
 def lifespan(make: Callable[[], PeakaClient]) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """A lifespan for `FastAPI(lifespan=…)`: the client is made at startup and closed at shutdown.
+    """A lifespan for `FastAPI(lifespan=…)`, which creates the client at startup and closes it at shutdown.
 
-    An application with a lifespan of its own enters this one in it: `async with lifespan(PeakaClient)(app): …`.
+    If the application has its own lifespan, enter this one in it: `async with lifespan(PeakaClient)(app): …`.
     """
 
     @asynccontextmanager
@@ -47,14 +47,14 @@ def peaka_of(connection: HTTPConnection) -> PeakaClient:
     """The application's client.
 
     Raises:
-        ConfigurationError: the application has none.
+        ConfigurationError: the application has no client.
     """
     peaka = getattr(connection.app.state, "peaka", None)
     if not isinstance(peaka, PeakaClient):
-        msg = "The application has no client: give FastAPI the lifespan of peaka_async.integrations.fastapi."
+        msg = "The application has no client: pass the lifespan of peaka_async.integrations.fastapi to FastAPI."
         raise ConfigurationError(msg)
     return peaka
 
 
 PeakaDep = Annotated[PeakaClient, Depends(peaka_of)]
-"""The parameter of a path operation that takes the application's client."""
+"""The type of a path operation's parameter that gets the application's client."""

@@ -29,7 +29,7 @@ from peaka_async.errors import ConfigurationError
 
 
 def use(broker: AsyncBroker, make: Callable[[], PeakaClient]) -> None:
-    """Make a client when a worker starts, and close it when the worker shuts down."""
+    """Create a client when a worker starts, and close it when the worker shuts down."""
 
     async def start(state: TaskiqState) -> None:
         state.peaka = make()
@@ -45,7 +45,7 @@ def peaka_of(context: Annotated[Context, TaskiqDepends()]) -> PeakaClient:
     """The worker's client.
 
     Raises:
-        ConfigurationError: the broker has none.
+        ConfigurationError: the broker has no client.
     """
     peaka = getattr(context.state, "peaka", None)
     if not isinstance(peaka, PeakaClient):
@@ -55,4 +55,4 @@ def peaka_of(context: Annotated[Context, TaskiqDepends()]) -> PeakaClient:
 
 
 PeakaDep = Annotated[PeakaClient, TaskiqDepends(peaka_of)]
-"""The parameter of a task that takes the worker's client."""
+"""The type of a task's parameter that gets the worker's client."""

@@ -50,7 +50,7 @@ class Api:
         return await self.on_connections("POST", "/oauth2", json={"queryParameters": query})
 
     async def follow(self, url):
-        """Where a browser is sent that opens this URL."""
+        """The URL to which a browser is redirected if it opens this URL."""
         async with self.session.get(URL(url, encoded=True), allow_redirects=False) as answer:
             return answer.headers["Location"]
 

@@ -1,4 +1,4 @@
-"""Each of the 137 operations, called through the client: by type as the service does, and strictly by the document."""
+"""All 137 operations, called through the client: the types of the answers, and in strict mode the document's form."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALWAYS_500 = "cache.list_statuses_by_schema"
 
 
 async def walk(*, strict):
-    """What the operations gave, and what they answered on the wire."""
+    """The results of the operations, and their answers on the wire."""
     answered = {}
     async with Emulator(manual_time=True, strict=strict) as emulator:
         work = emulator._work
@@ -53,7 +53,7 @@ def _but_for_what_always_fails(do):
 
 @pytest.mark.parametrize("strict", [False, True], ids=["live", "strict"])
 async def test_each_returns_its_declared_type(strict):
-    """137 of 137: models, lists of them, mappings, bytes, None; all the way down."""
+    """All 137 results have the declared types: models, lists of models, mappings, bytes or None, with all members."""
     given, answered = await walk(strict=strict)
     wrong = [name for name, value in given.items() if not is_of(value, DESCRIBED[name].request.returns, name)]
     expected = DESCRIBED.keys() if strict else DESCRIBED.keys() - {ALWAYS_500}
@@ -90,7 +90,7 @@ def _is(value, hint):
 
 
 async def test_strict_answers_validate_against_the_document(published):
-    """Status, media type and body of each are what the published document says, judged by jsonschema."""
+    """The status, media type and body of each answer follow the published document, checked with jsonschema."""
     _, answered = await walk(strict=True)
     problems = {}
     for name, answer in answered.items():

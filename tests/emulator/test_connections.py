@@ -16,7 +16,7 @@ DONE = "https://app.example/done?tenant=7"
 
 
 async def consented(api, **options):
-    """A connection whose consent was given, and the raw query that came back."""
+    """A connection after consent, and the raw query of the return."""
     made = await api.begin(**options)
     redirect = await api.emulator.consent(made["url"])
     return made, urlsplit(redirect).query
@@ -52,7 +52,7 @@ async def test_an_unknown_connector_is_404(api):
 
 
 async def test_the_group_keeps_state(api, emulator):
-    """What is created is listed, got, changed and deleted; the list is an array even of one."""
+    """A connection can be created, listed, read, changed and deleted; the list is an array even for one."""
     made = await api.begin(POSTGRES, kind="POSTGRES")
     path = f"/{made['id']}"
     changed = {**made, "name": "pg2"}
@@ -95,7 +95,7 @@ async def test_an_unknown_connection_is_400(api, method):
 
 
 async def test_a_connection_is_not_reached_through_another_project(api, emulator):
-    """Even with a Partner key it is unknown there."""
+    """Even with a Partner key, it is unknown in another project."""
     made = await api.begin(POSTGRES, kind="POSTGRES")
     other = emulator.add_project("Another")
     status, body = await api.call("GET", f"/connections/{other.id}/{made['id']}")
@@ -144,7 +144,7 @@ async def test_a_connection_is_not_reached_through_another_project(api, emulator
     ],
 )
 async def test_what_create_refuses(api, emulator, body, expected):
-    """Each refusal has the body of its kind, echoes included, and nothing is stored."""
+    """Each refusal has the service's body, with the data that it repeats, and nothing is stored."""
     answer = await api.on_connections("POST", data=body)
 
     assert answer == (400, expected)
@@ -226,7 +226,7 @@ async def test_until_it_is_completed_a_connection_shows_its_consent_page(api):
 
 
 async def test_what_is_unknown_to_the_flow_is_no_harm(api):
-    """Parameters that a provider adds pass."""
+    """Further parameters of a provider are ignored."""
     _, query = await consented(api)
     status, _ = await api.post_callback(f"scope=a+b&{query}&param=&param=2")
 
@@ -247,7 +247,7 @@ async def test_a_refusal_fails_the_flow_and_leaves_it_open(api, emulator):
 
 
 async def test_a_second_use_of_a_code_destroys_the_connection(api, emulator):
-    """What the first use made is gone, the second is refused, and both are counted."""
+    """The access of the first use is revoked, the second use is refused, and both are counted."""
     made, query = await consented(api)
     first = await api.post_callback(query)
     second, third = await api.post_callback(query), await api.post_callback(query)
@@ -276,7 +276,7 @@ async def test_a_replay_at_peakas_callback_destroys_too(api, emulator):
 
 
 async def test_a_replay_harms_no_other_connection(api, emulator):
-    """Only what the code had made is destroyed."""
+    """Only the access that the code gave is revoked."""
     kept, other_query = await consented(api)
     _, query = await consented(api)
     for each in (other_query, query, query):
@@ -324,7 +324,7 @@ async def test_a_wrong_answer_is_refused(api, emulator, change, error, presented
 
 
 async def test_a_flow_is_not_completed_through_another_project(api, emulator):
-    """The state is unknown there, and the code stays unused."""
+    """The state is unknown in another project, and the code stays unused."""
     _, query = await consented(api)
     other = emulator.add_project("Another")
     status, body = await api.call("POST", f"/connections/{other.id}/oauth2", json={"queryParameters": query})
@@ -348,7 +348,7 @@ async def test_a_code_is_bound_to_its_client_and_redirect(api, emulator):
     [({"code_seconds": 0}, "INVALID_GRANT"), ({"state_seconds": 0}, "INVALID_STATE")],
 )
 async def test_codes_and_states_expire(make_api, limits, error):
-    """What comes too late is refused."""
+    """A late return is refused."""
     async with Emulator(**limits) as emulator, aiohttp.ClientSession() as session:
         api = make_api(session, emulator)
         _, query = await consented(api)
@@ -403,7 +403,7 @@ async def test_a_head_request_completes_nothing(api, emulator):
 
 
 async def test_credentials_are_in_no_repr(api, emulator):
-    """Neither what was sent, nor the code, nor the state of a consent page is shown."""
+    """Sent credentials, the code and the state of a consent page are not shown."""
     await consented(api)
     shown = repr((emulator.connections(), emulator.codes, emulator.requests))
     state = parse_qs(urlsplit(emulator.connections()[0].url).query)["state"][0]

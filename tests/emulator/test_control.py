@@ -1,4 +1,4 @@
-"""The control endpoint: faults, oddities, time and the ledger, from another process."""
+"""The control endpoint: faults, oddities, time and the received requests, from another process."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ async def control():
 
 
 async def test_it_is_off_by_default(emulator, api):
-    """Nobody gets to say what goes wrong unless the emulator was started so."""
+    """The control endpoint exists only if the emulator was started with it."""
     async with api.session.post(f"{emulator.origin}/control/advance", json={"seconds": 1}) as answer:
         assert answer.status == 404
 
 
 async def test_faults_are_queued_and_cleared(control):
-    """By the names of their methods, with their arguments."""
+    """Faults are given by the names of their methods, with arguments."""
     faults = [{"fault": "unavailable", "retry_after": 3, "moment": "AFTER_WORK"}]
     queued = await control.call("POST", "faults", {"operation": "info", "faults": faults, "times": 2})
     statuses = [await control.info()]
@@ -66,7 +66,7 @@ async def test_a_fault_that_is_none_is_400(control, body):
 
 
 async def test_oddities_are_switched_on_and_off(control):
-    """By name; those that are not named stay."""
+    """Oddities are set by name; others do not change."""
     await control.call("POST", "oddities", {"CACHE_HANGS": True, "EXPORT_HANGS": True})
     answer = await control.call("POST", "oddities", {"CACHE_HANGS": False})
     wrong, _ = await control.call("POST", "oddities", {"NOPE": True})
@@ -77,7 +77,7 @@ async def test_oddities_are_switched_on_and_off(control):
 
 
 async def test_time_is_advanced(control):
-    """Forward only."""
+    """Time only goes forward."""
     before = control.emulator._clock.now()
     done = await control.call("POST", "advance", {"seconds": 90.5})
 
@@ -100,7 +100,7 @@ async def test_the_ledger_holds_no_secret(control):
 
 
 async def test_how_often_a_code_was_presented(control):
-    """What tests of task workers ask for."""
+    """Tests of task workers can ask how often a code was presented."""
     code = control.emulator.provider._issue("app", "https://app.example/done")
     status, codes = await control.call("GET", "codes")
 
@@ -109,11 +109,11 @@ async def test_how_often_a_code_was_presented(control):
 
 @pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Host": "evil.example"}])
 async def test_a_page_in_a_browser_is_refused(control, headers):
-    """Neither another origin's page nor a name that leads here gets through."""
+    """Pages of other origins, and other host names for this address, are refused."""
     assert (await control.call("GET", "codes", headers=headers))[0] == 403
 
 
 async def test_a_form_is_refused(control):
-    """A body has to be JSON, which a form cannot send."""
+    """A body must be JSON, which a form cannot send."""
     async with control.session.post(f"{control.emulator.origin}/control/advance", data={"seconds": "1"}) as answer:
         assert answer.status == 415

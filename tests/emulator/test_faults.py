@@ -1,4 +1,4 @@
-"""Each kind of fault, as it looks on the wire, and what was done when it struck."""
+"""Each kind of fault: the bytes on the wire, and whether the work was done."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BODY = b'{"name":"n","type":"stripe","credential":{"token":"sk"}}'
 
 
 async def raw(emulator, *, body=BODY, patience=5.0, size=-1):
-    """Send one create over a bare socket: the bytes of the answer, or what ended it."""
+    """Send one create over a plain socket; return the bytes of the answer, or the way it ended."""
     host, port = emulator.origin.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     head = (
@@ -33,7 +33,7 @@ async def raw(emulator, *, body=BODY, patience=5.0, size=-1):
 
 
 async def answered(emulator, *faults):
-    """Status, headers and body of a create that runs into these faults."""
+    """The status, headers and body of a create with these faults."""
     emulator.faults.add(CREATE, *faults)
     got = await raw(emulator)
     head, _, body = got.partition(b"\r\n\r\n")
@@ -60,7 +60,7 @@ async def test_no_answer(emulator, make, outcome, moment, done):
 
 
 async def test_on_arrival_strikes_without_the_body(emulator):
-    """The answer comes although the body never does."""
+    """The answer is sent although the body is never sent."""
     emulator.faults.add(CREATE, Fault.answer(413, moment=Moment.ON_ARRIVAL))
     got = await raw(emulator, body=b"", size=12)
 
@@ -69,7 +69,7 @@ async def test_on_arrival_strikes_without_the_body(emulator):
 
 @pytest.mark.parametrize(("moment", "done"), [(Moment.BEFORE_WORK, 0), (Moment.AFTER_WORK, 1)])
 async def test_any_status_with_headers_and_body(emulator, moment, done):
-    """The answer is what the script says, and the work is done or not."""
+    """The answer is the scripted one, and the work is done or not, by the moment."""
     fault = Fault.answer(418, b"tea", headers={"X-Pot": "7"}, content_type="text/plain", moment=moment)
     status, headers, body = await answered(emulator, fault)
 
@@ -88,7 +88,7 @@ async def test_any_status_with_headers_and_body(emulator, moment, done):
     ],
 )
 async def test_retry_after(emulator, fault, status, retry_after):
-    """429 and 503 carry the hint as it was scripted, junk included."""
+    """429 and 503 have the scripted hint, even if it is invalid."""
     got, headers, _ = await answered(emulator, fault)
 
     assert (got, headers.get("Retry-After"), made(emulator)) == (status, retry_after, 0)
@@ -109,7 +109,7 @@ async def test_redirect(emulator):
 
 
 async def test_not_json(emulator):
-    """The work is done, and a whole body tells nothing of it."""
+    """The work is done, and a complete but invalid body is sent."""
     status, headers, body = await answered(emulator, Fault.not_json())
 
     assert (status, body, int(headers["Content-Length"])) == (200, b'{"id": "62', 10)
@@ -134,7 +134,7 @@ async def test_oversize(emulator):
 
 
 async def test_drip(emulator):
-    """The good answer comes byte by byte."""
+    """The normal answer is sent byte by byte."""
     began = time.monotonic()
     status, headers, body = await answered(emulator, Fault.drip(0.002))
     took = time.monotonic() - began
@@ -144,7 +144,7 @@ async def test_drip(emulator):
 
 
 async def test_slow(emulator):
-    """The good answer comes late."""
+    """The normal answer is sent late."""
     began = time.monotonic()
     status, _, _ = await answered(emulator, Fault.slow(0.1))
 
@@ -162,7 +162,7 @@ async def test_slow_work_is_done_for_a_client_that_left(emulator):
 
 
 async def test_silence_ends_with_the_client(emulator):
-    """Nothing goes on in the server once the client gave up."""
+    """No work remains in the server after the client has given up."""
     at_rest = len(asyncio.all_tasks())
     emulator.faults.add(CREATE, Fault.silence())
     await raw(emulator, patience=0.05)
@@ -172,7 +172,7 @@ async def test_silence_ends_with_the_client(emulator):
 
 
 async def test_a_client_that_leaves_a_dripping_answer_is_no_error(emulator, caplog):
-    """The server writes to nobody without a word in the log."""
+    """Writing to a client that has left causes no log message."""
     emulator.faults.add(CREATE, Fault.drip(0.01), Fault.oversize(50_000_000))
     outcomes = [await raw(emulator, patience=0.05) for _ in range(2)]
     await asyncio.sleep(0.2)
@@ -182,7 +182,7 @@ async def test_a_client_that_leaves_a_dripping_answer_is_no_error(emulator, capl
 
 
 async def test_faults_are_taken_in_turn(api, emulator):
-    """Those of the operation come first, then those of any; afterwards all is well."""
+    """Faults of the operation come first, then those for any operation; afterwards there are no faults."""
     emulator.faults.add("info", Fault.answer(500), Fault.answer(501), times=2)
     emulator.faults.add("*", Fault.answer(599))
     statuses = [(await api.call("GET", "/info"))[0] for _ in range(6)]
@@ -192,7 +192,7 @@ async def test_faults_are_taken_in_turn(api, emulator):
 
 
 async def test_clear_ends_the_script(api, emulator):
-    """Neither the queue nor chance strikes any more."""
+    """No queued and no random faults remain."""
     emulator.faults.add("info", Fault.answer(500))
     emulator.faults.random(1.0)
     emulator.faults.clear()
@@ -201,7 +201,7 @@ async def test_clear_ends_the_script(api, emulator):
 
 
 def test_chance_is_the_same_for_the_same_seed():
-    """The seed decides which calls are struck by what, near the rate."""
+    """The seed decides which calls get which fault; their share is near the rate."""
 
     def drawn(seed):
         faults = Faults({"info"})
@@ -217,7 +217,7 @@ def test_chance_is_the_same_for_the_same_seed():
 
 
 def test_chance_can_be_of_one_operation():
-    """The others are left alone, and the faults can be chosen."""
+    """Other operations get no faults, and the faults can be chosen."""
     fault = Fault.silence()
     faults = Faults({"info", CREATE})
     faults.random(1.0, fault, operation=CREATE)
@@ -227,13 +227,13 @@ def test_chance_can_be_of_one_operation():
 
 @pytest.mark.parametrize("script", [lambda f: f.add("inof", Fault.cut()), lambda f: f.random(1, operation="inof")])
 def test_an_unknown_operation_is_a_typed_error(script):
-    """A fault that could never strike would make a test lie."""
+    """A fault for an unknown operation could never happen, so it is an error."""
     with pytest.raises(ConfigurationError, match="inof"):
         script(Faults({"info"}))
 
 
 async def test_the_answer_of_a_fault_is_usable_again(api, emulator):
-    """A fault is a value: the same one strikes as often as it is scripted."""
+    """A fault is a value, which can be scripted several times."""
     fault = Fault.not_json(b"[")
     emulator.faults.add("info", fault, times=3)
     bodies = []
@@ -246,7 +246,7 @@ async def test_the_answer_of_a_fault_is_usable_again(api, emulator):
 
 
 async def test_an_aiohttp_client_sees_the_disconnect(emulator):
-    """What a cut means for the client that most people use."""
+    """An aiohttp client reports a cut as a disconnected server."""
     emulator.faults.add("info", Fault.cut(), times=2)  # aiohttp asks once more by itself
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ServerDisconnectedError):

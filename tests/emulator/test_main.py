@@ -66,7 +66,7 @@ async def ended(process):
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(("told", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 async def test_it_serves_until_it_is_told(start, told, status):
-    """It says how to reach it, answers there, and ends at once and silently, with a client still connected."""
+    """It prints its address, answers there, and ends at once without output, even with a connected client."""
     process = await start("--port", "0")
     banner = await banner_of(process)
     base_url = re.search(r"at (http://127\.0\.0\.1:\d+/api/v1)$", banner, re.MULTILINE)[1]
@@ -116,7 +116,7 @@ async def test_it_says_what_is_wrong(start, arguments, status, says):
 
 
 async def test_a_taken_port_is_said(start):
-    """The other mistake that people make."""
+    """The error for a port in use is one message."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code, out, err = await ended(await start("--port", str(taken.getsockname()[1])))
 
@@ -148,7 +148,7 @@ async def test_all_options_reach_the_emulator(start, tmp_path):
 
 
 async def test_a_seed_that_cannot_be_read_is_said(start, tmp_path):
-    """One message, exit status 2."""
+    """The error is one message, with exit status 2."""
     code, out, err = await ended(await start("--port", "0", "--seed", str(tmp_path / "nope.json")))
 
     assert (code, out, "nope.json" in err, "Traceback" in err) == (2, "", True, False)

@@ -1,4 +1,4 @@
-"""The OAuth2 provider: what its pages show, and what its answers look like on the wire."""
+"""The OAuth2 provider: its pages, and its answers on the wire."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def page_of(emulator, **changes):
 
 
 async def test_the_consent_page_asks(emulator, api):
-    """It names the app, what it wants and where the browser goes, and its two buttons are a plain form."""
+    """It names the app, the requested access and the target of the browser, and its two buttons are a plain form."""
     async with api.session.get(page_of(emulator)) as answer:
         page, headers = await answer.text(), answer.headers
 
@@ -74,7 +74,7 @@ async def test_the_pages_escape_everything(emulator, api, mode):
     ],
 )
 async def test_an_invalid_request_is_a_page_and_no_redirect(emulator, api, changes):
-    """What is wrong is told to the person, before and after the click; the browser is sent nowhere."""
+    """The person is told the problem, before and after the click; the browser is not redirected."""
     url = page_of(emulator, **changes)
     async with api.session.get(url) as shown:
         statuses = [shown.status]
@@ -129,7 +129,7 @@ async def test_form_post_carries_the_answer_in_a_form(emulator, api):
 
 
 async def test_a_form_post_flow_ends_at_peakas_callback(make_api):
-    """Peaka's callback takes the posted form as it takes a redirect."""
+    """Peaka's callback accepts the posted form like a redirect."""
     async with Emulator(response_mode="form_post") as emulator, aiohttp.ClientSession() as session:
         made = await make_api(session, emulator).begin(None, connectionCallback="https://app.example/done")
         callback, _, form = (await emulator.consent(made["url"])).partition("?")
@@ -144,13 +144,13 @@ async def test_a_form_post_flow_ends_at_peakas_callback(make_api):
     "url", ["https://provider.example/authorize?a=b", "{origin}/", "{origin}/oauth2/authorize?a=b"]
 )
 async def test_consent_is_given_on_this_emulators_pages_only(emulator, url):
-    """Another URL, or a page that turned the request down, is a typed error."""
+    """Another URL, or a page that refuses the request, is a typed error."""
     with pytest.raises(ConfigurationError, match="consent page"):
         await emulator.consent(url.format(origin=emulator.origin))
 
 
 class Elsewhere:
-    """Another provider: it remembers what Peaka came with."""
+    """Another provider, which records the arguments of Peaka's calls."""
 
     def __init__(self):
         self.exchanged = []
@@ -168,7 +168,7 @@ class Elsewhere:
 
 @pytest.mark.parametrize(("code", "active"), [("good", True), ("bad", False)])
 async def test_another_provider_in_its_place(code, active):
-    """Its consent page is shown, and its word decides."""
+    """Its consent page is shown, and its answer decides."""
     other = Elsewhere()
     async with (
         Emulator(authorization_server=other) as emulator,

@@ -1,4 +1,4 @@
-"""The emulator's server: keys, error bodies, its ledger, and its life."""
+"""The emulator's server: keys, error bodies, received requests, start and stop."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_info_tells_a_keys_project(emulator, api):
 
 
 async def test_an_unknown_project_is_404(api):
-    """A Partner key reaches everything that exists, and nothing else."""
+    """A Partner key can access all existing projects."""
     status, body = await api.call("GET", "/connections/nowhere")
 
     assert (status, body["error"]) == (404, "NOT_FOUND")
@@ -64,7 +64,7 @@ async def test_an_unknown_project_is_404(api):
     ],
 )
 async def test_the_frameworks_errors(api, method, path, status, error):
-    """Where no operation is reached, the body is the framework's."""
+    """If a request reaches no operation, the body is the framework's."""
     got, body = await api.call(method, path)
 
     assert (got, body["status"], body["error"], body["path"]) == (status, status, error, f"/api/v1{path}")
@@ -91,7 +91,7 @@ async def test_it_records_what_it_saw(emulator, api):
 
 
 async def test_the_ledger_is_bounded(emulator, api, monkeypatch):
-    """It keeps the head of a large body, and no more requests than it may."""
+    """It keeps the beginning of a large body, and a limited number of requests."""
     await api.on_connections("POST", data=b"x" * 1_000_000)
 
     assert len(emulator.requests[0].body) == 65_536
@@ -99,7 +99,7 @@ async def test_the_ledger_is_bounded(emulator, api, monkeypatch):
 
 
 async def test_no_key_is_shown(emulator, api, caplog):
-    """Neither repr nor a log holds a key, and nothing is logged of what is served."""
+    """No repr and no log holds a key, and requests are not logged."""
     caplog.set_level(logging.DEBUG)
     await api.call("GET", "/info")
     project = emulator.add_project("Another")
@@ -111,14 +111,14 @@ async def test_no_key_is_shown(emulator, api, caplog):
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com", "127.0.0.1.example.com", ""])  # noqa: S104 - the point of the test
 def test_it_listens_on_loopback_only(host):
-    """It hands out connections to whoever asks, so nobody else may ask."""
+    """It gives connections to everyone who asks, so it listens only on loopback."""
     with pytest.raises(ConfigurationError, match="loopback"):
         Emulator(host=host)
 
 
 @pytest.mark.parametrize(("host", "bound"), [("localhost", "127.0.0.1"), ("127.0.0.2", "127.0.0.2")])
 async def test_other_names_of_loopback(host, bound):
-    """They are served too, and the base URL is what is listened on."""
+    """Other loopback addresses work too, and the base URL has the address."""
     async with Emulator(host=host) as emulator, aiohttp.ClientSession() as session:
         async with session.get(emulator.origin) as answer:
             status = answer.status
@@ -127,7 +127,7 @@ async def test_other_names_of_loopback(host, bound):
 
 
 async def test_the_port_can_be_chosen():
-    """The base URL has the port that was asked for, and ends in /api/v1."""
+    """The base URL has the requested port, and ends in /api/v1."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     async with Emulator(port=port) as emulator:
@@ -169,13 +169,13 @@ async def test_it_stops_at_once_and_keeps_what_was_stored(emulator, api):
 
 
 async def test_it_starts_once(emulator):
-    """A second start is a mistake, and says so."""
+    """A second start raises an error."""
     with pytest.raises(ConfigurationError, match="already"):
         await emulator.start()
 
 
 async def test_two_emulators_share_nothing(api, make_api):
-    """Neither keys nor connections of one are known to the other."""
+    """An emulator does not know the keys and connections of another."""
     await api.begin()
     async with Emulator() as other, aiohttp.ClientSession() as session:
         its_own = await make_api(session, other).made()
@@ -185,7 +185,7 @@ async def test_two_emulators_share_nothing(api, make_api):
 
 
 async def test_the_front_page_says_where_the_api_is(emulator, api):
-    """A person who opens the origin learns the base URL."""
+    """The page at the origin shows the base URL."""
     async with api.session.get(emulator.origin) as answer:
         page = await answer.text()
 

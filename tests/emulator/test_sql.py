@@ -1,4 +1,4 @@
-"""SQL as the service runs it: statements with the columns and rows that they give, and those that it refuses.
+"""SQL like the service's: statements with their columns and rows, and statements that are refused.
 
 The expected rows were worked out from the definition of the seed, which numbers its rows.
 """
@@ -70,7 +70,7 @@ def project():
 
 @pytest.mark.parametrize(("sql", "columns", "rows"), STATEMENTS, ids=[sql for sql, _, _ in STATEMENTS])
 def test_a_statement_gives_its_rows(engine, project, sql, columns, rows):
-    """Names and Trino's types of the columns, and each cell as a text or None."""
+    """The columns have names and Trino types, and each cell is text or None."""
     result = engine.run(project, sql)
 
     assert "; ".join(f"{column.name} {column.type}" for column in result.columns) == columns
@@ -79,7 +79,7 @@ def test_a_statement_gives_its_rows(engine, project, sql, columns, rows):
 
 @pytest.mark.parametrize(("sql", "says"), REFUSED, ids=[sql or "nothing" for sql, _ in REFUSED])
 def test_what_is_refused_is_a_400_that_says_why(engine, project, sql, says):
-    """What writes, what is not Trino's, and what does not exist; the message names it."""
+    """Writes, other dialects and unknown names are refused, and the message names the problem."""
     with pytest.raises(Refusal) as caught:
         engine.run(project, sql)
 
@@ -89,7 +89,7 @@ def test_what_is_refused_is_a_400_that_says_why(engine, project, sql, says):
 
 
 def test_where_columns_come_from(engine, project):
-    """Plain columns name their table, computed ones none; a star is expanded for it."""
+    """Plain columns have a source table, computed ones do not; a star is expanded."""
     result = engine.run(
         project,
         "SELECT c.*, f.name AS firm, 1 FROM hubspot.crm.contacts c JOIN hubspot.crm.companies f ON f.id = c.company_id",
@@ -105,7 +105,7 @@ def test_where_columns_come_from(engine, project):
 
 
 def test_a_saved_query_is_a_table(engine, project):
-    """It is bound when it runs, and may name other saved queries, but not itself."""
+    """A saved query is bound when it runs. It may name other saved queries, but not itself."""
     saved = {
         "base": "SELECT id, amount FROM stripe.payment.charges WHERE refunded",
         "twice": "SELECT id, amount * 2 AS twice FROM peaka.query.base",
@@ -122,7 +122,7 @@ def test_a_saved_query_is_a_table(engine, project):
 
 
 def test_bindings_fill_the_parameters_in_their_order(engine, project):
-    """A binding is a text; compared with a number it is one."""
+    """A binding is text; in a comparison with a number it is a number."""
     sql = "SELECT id FROM postgres.public.orders WHERE id > ? AND customer_email = ? ORDER BY id LIMIT 1"
 
     assert engine.run(project, sql, ["10", "customer7@example.com"]).rows == [["512"]]

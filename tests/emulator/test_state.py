@@ -1,4 +1,4 @@
-"""What the emulator holds: seeds, files, keys, time, and the page that shows it."""
+"""The state of the emulator: seeds, files, keys, time, and the page that shows it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def client(emulator):
 
 
 async def test_keys_and_the_project_can_be_chosen():
-    """A program that is configured once works with each start."""
+    """A program with fixed keys works after each start."""
     async with Emulator(api_key="pk-1", project_key="pk-2", project_id="shop") as emulator:
         async with PeakaClient("pk-2", base_url=emulator.base_url) as peaka:
             connections = await peaka.connections.list("shop")
@@ -33,7 +33,7 @@ async def test_keys_and_the_project_can_be_chosen():
 
 
 async def test_what_it_holds_is_kept_in_a_file(tmp_path):
-    """It is there after the next start, with the keys; nobody else can read it."""
+    """The state is kept for the next start, with its keys; only its owner can read the file."""
     path = tmp_path / "peaka.json"
     async with Emulator(state_file=path) as emulator, client(emulator) as peaka:
         query = await peaka.queries.create(emulator.project_id, QueryRequest(display_name="Q", input_query=SQL))
@@ -51,7 +51,7 @@ async def test_what_it_holds_is_kept_in_a_file(tmp_path):
 
 
 async def test_a_seed_can_be_a_file_or_a_state(tmp_path):
-    """A file needs no more than a project; the keys that are missing are made."""
+    """A file needs only a project; missing keys are created."""
     path = tmp_path / "seed.json"
     table = {"name": "pets", "columns": [{"name": "name"}, {"name": "age", "type": "bigint"}], "rows": [["Rex", "7"]]}
     catalog = {"id": "9", "name": "zoo", "displayName": "Zoo", "type": "zoo", "schemas": {"public": {"pets": table}}}
@@ -69,7 +69,7 @@ async def test_a_seed_can_be_a_file_or_a_state(tmp_path):
     ("content", "says"), [(None, "No such file"), ("{", "not JSON"), ('{"projects": 7}', r"\$\.projects")]
 )
 def test_a_file_that_is_none_is_said(tmp_path, content, says):
-    """With its name, and where it is wrong."""
+    """The error names the file, and the place of the problem."""
     path = tmp_path / "seed.json"
     if content is not None:
         path.write_text(content)
@@ -80,7 +80,7 @@ def test_a_file_that_is_none_is_said(tmp_path, content, says):
 
 
 def test_a_state_is_written_and_read_as_it_is(tmp_path):
-    """All of the seed comes back."""
+    """The complete seed can be read back."""
     state = seed(api_key="k", project_key="p")
     state.save(tmp_path / "state.json")
 
@@ -89,7 +89,7 @@ def test_a_state_is_written_and_read_as_it_is(tmp_path):
 
 
 async def test_time_runs_by_itself_and_fast():
-    """Long work ends while a person looks; a test decides when."""
+    """Work in the background ends in real time, or when a test advances the time."""
     async with Emulator(pace=Pace(waits=0.01, runs=0.01)) as emulator, client(emulator) as peaka:
         query = QueryRequest(display_name="Q", input_query=SQL, query_type="MATERIALIZED")
         made = await peaka.queries.create(emulator.project_id, query)
@@ -105,7 +105,7 @@ async def test_time_runs_by_itself_and_fast():
 
 
 async def test_a_code_expires_by_the_emulators_clock(emulator):
-    """Advance and it is too late."""
+    """After an advance, a code has expired."""
     code = emulator.provider._issue("app", "https://app.example/done")
     emulator.advance(601)
     with pytest.raises(Exception, match="expired"):
@@ -116,13 +116,13 @@ async def test_a_code_expires_by_the_emulators_clock(emulator):
 
 @pytest.mark.parametrize("seconds", [-1, float("nan"), 1e30])
 def test_time_does_not_go_back(seconds):
-    """Nor to where no date is."""
+    """It cannot go back, or to a time without a date."""
     with pytest.raises(ConfigurationError, match="forward"):
         Emulator().advance(seconds)
 
 
 async def test_what_was_received_by_operation(emulator, api):
-    """Each operation has a ledger of its own; an unknown one is a mistake."""
+    """Requests are listed by operation; an unknown operation is an error."""
     emulator.faults.add("catalogs.list", Fault.answer(503))
     await api.call("GET", f"/data/projects/{emulator.project_id}/catalogs")
     await api.call("GET", "/info")
@@ -135,7 +135,7 @@ async def test_what_was_received_by_operation(emulator, api):
 
 
 async def test_the_front_page_shows_what_it_holds(emulator, api):
-    """Counts, catalogs and the last calls; no key and no query string."""
+    """The page shows counts, catalogs and the last calls, but no key and no query string."""
     await api.call("GET", f"/data/projects/{emulator.project_id}/catalogs?secret=1")
     await api.call("GET", "/organizations/nope")
     async with api.session.get(emulator.origin) as answer:
@@ -151,14 +151,14 @@ async def test_the_front_page_shows_what_it_holds(emulator, api):
 
 
 async def test_the_front_page_escapes_what_it_shows(emulator, api):
-    """A project may be named as it likes."""
+    """A project's name is escaped."""
     emulator.add_project("<script>alert(1)</script>")
     async with api.session.get(emulator.origin) as answer:
         assert "<script>alert" not in await answer.text()
 
 
 def test_importing_it_loads_no_database():
-    """DuckDB and sqlglot come with the first SQL."""
+    """DuckDB and sqlglot are loaded with the first SQL."""
     program = (
         "import sys; from peaka_async.emulator import Emulator; Emulator();"
         "print([name for name in ('duckdb', 'sqlglot', 'pandas') if name in sys.modules])"
@@ -169,7 +169,7 @@ def test_importing_it_loads_no_database():
 
 
 async def test_without_the_extra_sql_says_what_to_install(emulator, api, monkeypatch):
-    """All else works."""
+    """Everything else works."""
     monkeypatch.setitem(sys.modules, "duckdb", None)
     monkeypatch.delitem(sys.modules, "peaka_async.emulator._sql.engine", raising=False)
     path = f"/data/projects/{emulator.project_id}"

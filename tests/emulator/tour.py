@@ -57,7 +57,7 @@ SQL = 'SELECT id, amount FROM "stripe"."payment"."charges" WHERE refunded'
 
 
 class Tour:
-    """Calls each operation, and keeps what it gave by its name."""
+    """Calls each operation, and keeps its result by name."""
 
     def __init__(self, peaka, emulator) -> None:
         self.peaka, self.emulator, self.project = peaka, emulator, emulator.project_id

@@ -1,4 +1,4 @@
-"""The worker of the tests: what it does is told by its environment and by the arguments of its tasks."""
+"""The worker of the tests. Its environment and the arguments of its tasks control it."""
 
 from __future__ import annotations
 

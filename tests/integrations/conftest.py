@@ -1,4 +1,4 @@
-"""Workers as real processes, over a real broker."""
+"""Workers as real processes, with a real broker."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def begin(command, environment, log):
 
 @pytest.fixture
 async def start_worker(worker_environment, tmp_path):
-    """Starts a worker in a process group of its own, and waits until its log says that it is ready."""
+    """Starts a worker in a separate process group, and waits until its log says that it is ready."""
     running = []
 
     async def start(*command, ready, environment=None):
@@ -106,7 +106,7 @@ def environment(worker_environment, broker, redis_port, tmp_path, emulator):
 
 @pytest.fixture
 async def flow(peaka, environment):
-    """The web service's side: it begins flows and accepts their returns."""
+    """The web service's part: it starts flows and accepts their returns."""
     redis = Redis.from_url(environment["RESULTS"])
     async with ConnectFlow(peaka, store=RedisStore(redis, encryption_keys=[environment["ENCRYPTION_KEY"]])) as flow:
         yield flow
@@ -115,7 +115,7 @@ async def flow(peaka, environment):
 
 @pytest.fixture
 def nats_url(require_program, find_port, tmp_path):
-    """A nats-server of one test alone, with JetStream."""
+    """A nats-server for a single test, with JetStream."""
     program, port = require_program("nats-server"), find_port()
     command = [program, "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(tmp_path / "nats")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
@@ -130,13 +130,13 @@ def nats_url(require_program, find_port, tmp_path):
 
 @pytest.fixture
 def rabbitmq_url(rabbitmq_port):
-    """A virtual host of one test alone."""
+    """A virtual host for a single test."""
     return f"amqp://guest:guest@127.0.0.1:{rabbitmq_port}//"
 
 
 @pytest.fixture(scope="module")
 def rabbitmq_port():
-    """A rabbitmq-server, which takes seconds to begin, for the tests of a module."""
+    """A rabbitmq-server for the tests of a module, because it takes seconds to start."""
     program = shutil.which("rabbitmq-server") or shutil.which("rabbitmq-server", path="/usr/sbin")
     if program is None:
         if os.environ.get("PEAKA_REQUIRE_SYSTEM_PROGRAMS"):
@@ -147,7 +147,7 @@ def rabbitmq_port():
         other.bind(("127.0.0.1", 0))
         port, distribution = one.getsockname()[1], other.getsockname()[1]
     folder = Path(tempfile.mkdtemp(prefix="peaka-rabbitmq-"))
-    folder.chmod(0o777)  # Debian's program becomes the user rabbitmq if root begins it
+    folder.chmod(0o777)  # Debian's program becomes the user rabbitmq if root starts it
     environment = {
         **os.environ,
         "RABBITMQ_NODENAME": f"peaka{port}@localhost",

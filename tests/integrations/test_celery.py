@@ -1,4 +1,4 @@
-"""Celery's workers run coroutines on one loop a process, and let go of their connections."""
+"""Celery's workers run coroutines on one loop per process, and close their connections."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WORKER = ("celery", "-A", "celery_app", "worker", "-l", "info")
 
 @pytest.fixture
 def tasks(worker_environment, monkeypatch):
-    """The application of the worker, in the test's own process."""
+    """The worker's application, in the process of the test."""
     for name in ("BROKER", "RESULTS", "PEAKA_API_KEY", "PEAKA_BASE_URL"):
         monkeypatch.setenv(name, worker_environment[name])
     app = celery.Celery("celery_app", broker=worker_environment["BROKER"], backend=worker_environment["RESULTS"])
@@ -36,14 +36,14 @@ async def told(worker, text):
 
 
 async def result(tasks, name, *arguments):
-    """What a task returns; the emulator goes on meanwhile."""
+    """Wait for the result of a task, while the emulator runs."""
     sent = await asyncio.to_thread(tasks.send_task, f"celery_app.{name}", arguments)
     return await asyncio.to_thread(sent.get, timeout=60)
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
 async def test_all_tasks_of_a_process_share_one_loop_and_one_client(start_worker, tasks, peaka, project_id, pool):
-    """The loop begins with the first task; the client is closed on it when the worker ends."""
+    """The loop starts with the first task; the client is closed on it when the worker ends."""
     await peaka.connections.create(project_id, ConnectionRequest("crm", "stripe", {"token": "t"}))
     worker = await start_worker(*WORKER, "-P", pool, "-c", "2", ready=READY)
 
@@ -65,7 +65,7 @@ async def test_all_tasks_of_a_process_share_one_loop_and_one_client(start_worker
 
 
 async def test_a_soft_time_limit_cancels_the_call_and_says_that_it_was_sent(start_worker, tasks, emulator, project_id):
-    """The server sees the connection go, and the failure says that the server may have acted."""
+    """The connection is closed, and the error says that the server may have acted."""
     emulator.faults.add("connections.create", Fault.silence())
     worker = await start_worker(*WORKER, "-P", "prefork", "-c", "1", ready=READY)
 
@@ -80,7 +80,7 @@ async def test_a_soft_time_limit_cancels_the_call_and_says_that_it_was_sent(star
     ("module", "check"), [("gevent.monkey", "is_module_patched"), ("eventlet.patcher", "is_monkey_patched")]
 )
 def test_green_threads_are_refused(monkeypatch, module, check):
-    """Before anything is sent, with what to do instead."""
+    """The error is raised before anything is sent, and says what to do instead."""
     monkeypatch.setitem(sys.modules, module, SimpleNamespace(**{check: lambda _: True}))
 
     async def work():

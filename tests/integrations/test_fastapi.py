@@ -1,4 +1,4 @@
-"""FastAPI hands its path operations one client."""
+"""FastAPI passes one client to its path operations."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make(made):
 
 @asynccontextmanager
 async def served(app):
-    """The application on a real server, and a session of its users."""
+    """Run the application on a real server, and give a session for its users."""
 
     @app.get("/")
     async def shown(peaka: PeakaDep) -> str:
@@ -57,7 +57,7 @@ async def served(app):
 
 
 async def test_a_path_operation_gets_the_client_of_its_application(make, made):
-    """It is made at startup, shared by requests, and closed at shutdown."""
+    """The client is created at startup, shared by requests, and closed at shutdown."""
     async with served(FastAPI(lifespan=lifespan(make))) as session:
         shown = [await (await session.get("/")).json() for _ in range(2)]
 
@@ -66,7 +66,7 @@ async def test_a_path_operation_gets_the_client_of_its_application(make, made):
 
 
 async def test_it_is_entered_in_a_lifespan_of_the_application(make, made):
-    """An application that has other things to open opens this one too."""
+    """An application with its own lifespan can enter this one in it."""
 
     @asynccontextmanager
     async def own(app):
@@ -79,7 +79,7 @@ async def test_it_is_entered_in_a_lifespan_of_the_application(make, made):
 
 
 async def test_an_application_without_it_says_what_to_give():
-    """The request fails, and says which line is missing."""
+    """The request fails, and the error says which line is missing."""
     async with served(FastAPI()) as session:
         answer = await session.get("/")
         assert (answer.status, "lifespan" in await answer.text()) == (500, True)

@@ -1,6 +1,6 @@
-"""Queues deliver a job twice and kill its worker: the code goes out once, and the flow ends settled.
+"""Queues deliver a job twice and its worker is killed: the code is posted once, and the flow is settled.
 
-`PEAKA_ROUNDS=20` repeats each case; `PEAKA_RECORD=1` writes what was seen to `queues/seen.json`, which the docs show.
+`PEAKA_ROUNDS=20` repeats each case; `PEAKA_RECORD=1` writes the results to `queues/seen.json`, which the docs show.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ USER = "user-1"
 
 @attrs.frozen
 class Queue:
-    """How a framework's worker is begun, and over which broker."""
+    """The command of a framework's worker, and its broker."""
 
     name: str
     module: str
@@ -74,7 +74,7 @@ def send(environment, queue):
 
 
 async def accepted(flow, emulator, project_id):
-    """A flow whose return the web service has accepted, and what the browser came back with."""
+    """A flow whose return the web service has accepted, and the query of the return."""
     request = ConnectRequest(
         project_id=project_id,
         connector="hubspot",
@@ -88,7 +88,7 @@ async def accepted(flow, emulator, project_id):
 
 
 async def killed(worker, number):
-    """End a worker; one that stops in order may finish its job, but not for ever."""
+    """End a worker. A worker that stops in order may finish its job, within a limit."""
     worker.send_signal(number)
     for _ in range(400):
         if worker.poll() is not None:
@@ -126,7 +126,7 @@ def record(queue, number, moment, outcome):
 async def test_the_code_goes_out_once(
     queue, number, moment, _round, start_worker, environment, flow, send, emulator, project_id, tmp_path, caplog
 ):
-    """A worker is ended before, during or after the post, and the job is delivered again to another one."""
+    """A worker is ended before, during or after the post, and the job is delivered to another worker."""
     if moment == "during":
         emulator.faults.add("connections.oauth2_callback", Fault.silence(Moment.AFTER_WORK))
     (tmp_path / "hold").write_text(moment)
@@ -157,7 +157,7 @@ async def test_the_code_goes_out_once(
 
 
 async def assert_nothing_secret(environment, query, first, second, caplog):
-    """Neither logs nor what the broker and the result backend hold name the code, the state or a key."""
+    """The logs, the broker and the result backend do not contain the code, the state or a key."""
     held = [worker.log.read_bytes() for worker in (first, second)] + [caplog.text.encode()]
     for name in ("BROKER", "RESULTS"):
         if environment[name].startswith("redis"):
@@ -167,7 +167,7 @@ async def assert_nothing_secret(environment, query, first, second, caplog):
 
 
 async def dumped(url):
-    """All that a Redis holds."""
+    """All data in a Redis."""
     redis = Redis.from_url(url)
     found = [await redis.dump(key) or b"" for key in await redis.keys()]
     await redis.aclose()

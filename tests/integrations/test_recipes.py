@@ -1,4 +1,4 @@
-"""Every recipe of docs/how-to/task-workers.md runs as it stands there, in its own framework."""
+"""Every recipe of docs/how-to/task-workers.md runs unchanged, in its own framework."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ MAX_LINES = 12
 
 @pytest.fixture(autouse=True)
 async def connected(peaka, emulator, project_id, monkeypatch):
-    """A project with a connection, and the environment that names the local Peaka."""
+    """A project with a connection, and the environment variables for the local Peaka."""
     monkeypatch.setenv("PEAKA_API_KEY", emulator.api_key)
     monkeypatch.setenv("PEAKA_BASE_URL", emulator.base_url)
     await peaka.connections.create(project_id, ConnectionRequest("crm", "stripe", {"token": "t"}))
 
 
 def recipe(name, made_by=None, **names):
-    """The names that a recipe defines, with what stands around it on a real page."""
+    """Run a recipe with the names that it needs, and return the names that it defines."""
     space = {
         "__name__": __name__,
         "PeakaClient": made_by or PeakaClient,
@@ -56,7 +56,7 @@ def closed(clients):
 
 @asynccontextmanager
 async def served(app, *, lifespan="on"):
-    """An ASGI application on a real server, and a session of its users."""
+    """Run an ASGI application on a real server, and give a session for its users."""
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan=lifespan))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -69,7 +69,7 @@ async def served(app, *, lifespan="on"):
 
 
 def test_recipes_are_short():
-    """A recipe is read at a glance; each has a test here."""
+    """A recipe is short, and each has a test here."""
     assert {name: text.count("\n") for name, text in RECIPES.items() if text.count("\n") > MAX_LINES} == {}
     tests = PAGE.parent.parent.parent / "tests" / "integrations"
     named = "".join(path.read_text() for path in tests.glob("test_*.py"))

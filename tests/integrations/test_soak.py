@@ -1,6 +1,6 @@
-"""Many flows, two web replicas, four workers, and one of them killed again and again.
+"""Many flows with two web replicas and four workers, of which one is killed again and again.
 
-`PEAKA_FLOWS=1000` is the long run; the suite does a short one.
+`PEAKA_FLOWS=1000` is the long run; the test suite does a short one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def queue():
 
 @pytest.fixture
 async def replicas(peaka, environment):
-    """Two web replicas, which share nothing but the store."""
+    """Two web replicas, which share only the store."""
     pools = [BlockingConnectionPool.from_url(environment["RESULTS"], max_connections=20, timeout=60) for _ in range(2)]
     clients = [Redis.from_pool(pool) for pool in pools]
     flows = [
@@ -49,7 +49,7 @@ async def replicas(peaka, environment):
 async def test_no_flow_is_lost_and_no_code_goes_out_twice(
     queue, replicas, start_worker, environment, emulator, project_id
 ):
-    """Every flow ends with its connection, whichever worker died while it had the job."""
+    """Every flow ends with its connection, even if the worker with its job was killed."""
     workers = [await start_worker(*queue.command, ready=queue.ready, environment=environment) for _ in range(WORKERS)]
 
     async def kill_now_and_then():

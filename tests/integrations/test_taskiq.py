@@ -1,4 +1,4 @@
-"""taskiq's workers hand their tasks one client."""
+"""taskiq's workers pass one client to their tasks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from peaka_async.integrations.taskiq import PeakaDep, use
 
 
 async def test_a_task_gets_the_client_of_its_worker(peaka, emulator, project_id):
-    """It is made at startup and closed at shutdown."""
+    """The client is created at startup and closed at shutdown."""
     made = []
 
     def make():
@@ -39,7 +39,7 @@ async def test_a_task_gets_the_client_of_its_worker(peaka, emulator, project_id)
 
 
 async def test_a_broker_without_a_client_says_what_to_call():
-    """The task fails, and says which line is missing."""
+    """The task fails, and the error says which line is missing."""
     broker = InMemoryBroker(await_inplace=True)
 
     @broker.task
@@ -54,7 +54,7 @@ async def test_a_broker_without_a_client_says_what_to_call():
 
 
 async def test_a_worker_process_over_redis(start_worker, worker_environment, monkeypatch, peaka, project_id):
-    """The client comes from the worker's environment, and the worker ends in order."""
+    """The client is configured by the worker's environment, and the worker ends in order."""
     for name in ("BROKER", "RESULTS", "PEAKA_API_KEY", "PEAKA_BASE_URL"):
         monkeypatch.setenv(name, worker_environment[name])
     monkeypatch.syspath_prepend(worker_environment["PYTHONPATH"])

@@ -19,7 +19,7 @@ def queue():
 
 @pytest.fixture
 def tracer():
-    """A tracer of the web service, whose messages carry the trace context."""
+    """A tracer of the web service, whose messages have the trace context."""
     provider, instrumentor = TracerProvider(), CeleryInstrumentor()
     instrumentor.instrument(tracer_provider=provider)
     yield provider.get_tracer("web")

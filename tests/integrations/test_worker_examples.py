@@ -1,4 +1,4 @@
-"""The examples of workers, as a person runs them: one command, and a browser that connects."""
+"""The worker examples, as a person runs them: one command, and a browser that connects."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def run_example(find_port, require_program, tmp_path):
 
 
 async def opened(browser, url, **options):
-    """A page, once the service is there."""
+    """Get a page, when the service has started."""
     async with asyncio.timeout(60):
         while True:
             try:
@@ -50,7 +50,7 @@ async def opened(browser, url, **options):
 
 @pytest.mark.parametrize("name", ["worker_celery", "worker_taskiq"])
 async def test_a_person_connects(run_example, name):
-    """From the button to the page that says Connected; the worker saved it, and no log has the code."""
+    """The button leads to the page that says Connected; the worker has saved it, and no log has the code."""
     address, log = await run_example(name)
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
         assert "<button>Connect</button>" in await opened(browser, address)

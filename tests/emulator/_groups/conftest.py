@@ -1,4 +1,4 @@
-"""A local Peaka whose time stands still, and a plain HTTP client in front of it."""
+"""A local Peaka whose time is stopped, and a plain HTTP client for it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Local:
             return answer.status, await answer.json() if is_json else content.decode()
 
     async def good(self, method, path, body=None, **options):
-        """The JSON of a call that has to go well."""
+        """The JSON of a call that must succeed."""
         status, answer = await self.call(method, path, body, **options)
         assert status in {200, 201, 202, 204}, answer
         return answer

@@ -109,7 +109,7 @@ async def test_generated_descriptions(local):
 
 
 async def test_a_callback_is_kept_without_its_token(local):
-    """What it is to be called with is not shown."""
+    """A callback is kept, but its token is not shown."""
     body = {"callbackURL": "https://app.example/done", "callbackToken": "hush"}
     await local.good("POST", "/metadata/{p}/refresh/callback", body)
     kept = await local.good("GET", "/metadata/{p}/refresh/callback")

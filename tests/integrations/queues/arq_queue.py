@@ -1,4 +1,4 @@
-"""arq: a job that is cut off runs again."""
+"""arq: an interrupted job runs again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def start(context: dict[str, object]) -> None:
 
 
 class Worker:
-    """What `python -m arq` runs."""
+    """The settings for `python -m arq`."""
 
     functions: ClassVar = [settle_flow]
     redis_settings = REDIS

@@ -1,4 +1,4 @@
-"""Celery: `acks_late`, and the message comes back if its worker dies."""
+"""Celery: with `acks_late`, the message is delivered again if its worker dies."""
 
 from __future__ import annotations
 

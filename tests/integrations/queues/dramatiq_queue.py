@@ -1,4 +1,4 @@
-"""dramatiq: retries what raises, and takes back the messages of a worker whose heart stopped."""
+"""dramatiq: it retries jobs that raise, and delivers the messages of a worker without a heartbeat again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FastStream on NATS JetStream: a message that is not acknowledged comes again."""
+"""FastStream on NATS JetStream: a message that is not acknowledged is delivered again."""
 
 from __future__ import annotations
 

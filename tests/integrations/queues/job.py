@@ -1,4 +1,4 @@
-"""The job of all workers: it settles a flow, and stops where the test says so, to be killed there."""
+"""The job of all workers: it settles a flow, and stops at the moment that the test asks for, to be killed there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FOLDER = Path(os.environ["FOLDER"])
 
 
 class AgainError(Exception):
-    """The job has to run again, after so many seconds."""
+    """The job must run again, after this many seconds."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -31,7 +31,7 @@ def make_flow() -> ConnectFlow:
 
 
 async def hold(moment: str) -> None:
-    """Stay here while the test wants a worker to be killed at this moment."""
+    """Wait here if the test kills a worker at this moment."""
     wanted = FOLDER / "hold"
     while wanted.exists() and wanted.read_text() == moment:
         (FOLDER / "reached").write_text(moment)

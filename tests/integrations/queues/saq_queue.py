@@ -1,4 +1,4 @@
-"""SAQ: a job that is cut off is swept back into the queue."""
+"""SAQ: an interrupted job is put back into the queue."""
 
 from __future__ import annotations
 

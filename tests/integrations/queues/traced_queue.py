@@ -1,4 +1,4 @@
-"""Celery with OpenTelemetry's own instrumentation; each span is a line of a file."""
+"""Celery with OpenTelemetry's instrumentation; each span is a line in a file."""
 
 from __future__ import annotations
 
