@@ -12,11 +12,12 @@ import attrs
 
 from peaka_async import _arguments
 from peaka_async._request import QueryValue, Request, Safety
+from peaka_async._transport import logs
 from peaka_async._transport.call import RawResponse, captured
 from peaka_async._transport.credential import KeySource
 from peaka_async._transport.headers import checked_headers, merged
 from peaka_async._transport.pool import Pools, PoolSettings
-from peaka_async._transport.retry import RetryPolicy
+from peaka_async._transport.retry import RetryBudget, RetryPolicy
 from peaka_async._transport.send import Transport
 from peaka_async._transport.settings import Settings, Shared, Timeouts
 from peaka_async._transport.throttle import Limiter
@@ -98,6 +99,7 @@ class PeakaClient(Groups):
         tracer_provider: the OpenTelemetry tracer provider. Defaults to the global one.
         meter_provider: the OpenTelemetry meter provider. Defaults to the global one.
         propagator: writes the trace context into requests. Defaults to W3C Trace Context.
+        operation_spans: whether each call has a span around the spans of its attempts.
 
     Raises:
         ConfigurationError: the key is missing, or an argument is invalid.
@@ -125,11 +127,13 @@ class PeakaClient(Groups):
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         propagator: TextMapPropagator | None = None,
+        operation_spans: bool = True,
     ) -> None:
         _arguments.check_count("max_connections", max_connections)
         _arguments.check_count("max_response_bytes", max_response_bytes)
         _arguments.check_flag("trust_env", trust_env)
         _arguments.check_flag("allow_http", allow_http)
+        _arguments.check_flag("operation_spans", operation_spans)
         _arguments.check_tls(ssl)
         _arguments.check_limiter(limiter)
         _arguments.check_callable("throttle_key", throttle_key)
@@ -153,6 +157,7 @@ class PeakaClient(Groups):
                 session=session,
             )
         )
+        budget = RetryBudget()
         telemetry = Telemetry(
             address=address.host,
             port=address.port,
@@ -160,13 +165,17 @@ class PeakaClient(Groups):
             tracer_provider=tracer_provider,
             meter_provider=meter_provider,
             propagator=propagator,
+            operation_spans=operation_spans,
+            tokens=lambda: budget.tokens,
         )
+        logs.switch_on()
         self._made_at: str | None = _caller()
         shared = Shared(
             origin=address.origin,
             prefix=address.prefix,
             pools=pools,
             telemetry=telemetry,
+            budget=budget,
             limiter=limiter,
             throttle_key=throttle_key,
         )

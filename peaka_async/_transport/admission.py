@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from time import monotonic
 from typing import final
 
+import attrs
+
 from peaka_async._transport.call import Call
 from peaka_async._transport.credential import fetched_key
+from peaka_async._transport.logs import LONG_SECONDS
 from peaka_async._transport.settings import Settings, Shared
 from peaka_async._transport.throttle import Queue, TooLateError
 from peaka_async._transport.wire import Wire
@@ -15,6 +20,9 @@ from peaka_async.errors import PeakaTimeoutError, RateLimitError, WireProgress
 
 # A key that lives short may have run out while its attempt waited for longer.
 _KEY_KEEPS_SECONDS = 1.0
+
+# Passing an open door is no wait.
+_LEAST_WAIT = 0.001
 
 
 @final
@@ -27,6 +35,7 @@ class Admission:
         self._throttle_key = shared.throttle_key
         self._queues = shared.queues
         self._telemetry = shared.telemetry
+        self._voice = shared.voice
         self._queue = shared.queues.of(None) if isinstance(settings.credential, str) else None
 
     async def wait(self, call: Call) -> None:
@@ -37,7 +46,7 @@ class Admission:
         """
         queue = call.queue = self._queue or await self._queue_of(call)
         waited = 0.0
-        if not queue.throttle.is_free:
+        if not queue.throttle.is_free and not queue.start():
             waited = await self._wait_in(queue, call)
         if self._limiter is not None:
             waited += await self._acquire(call)
@@ -78,38 +87,55 @@ class Admission:
         return call.key
 
     async def _wait_in(self, queue: Queue, call: Call) -> float:
-        began = monotonic()
         try:
-            await queue.wait(call.deadline)
+            async with self._watched(call, "throttle") as wait:
+                await queue.wait(call.deadline)
         except TooLateError as error:
             seconds = error.seconds
         else:
-            return self._waited(call, "throttle", began)
+            return wait.seconds
         msg = (
-            f"the server asked all callers to slow down (429), and this call's turn comes too late (in {seconds:.1f} s "
-            "or later). This attempt was not sent; call again later."
+            f"the server asked all callers to slow down (429), and this call's turn comes after its deadline (in "
+            f"{seconds:.1f} s at the earliest). This attempt was not sent; call again later."
         )
         raise PeakaTimeoutError(msg, phase="rate-limit", retry_after=seconds, progress=WireProgress.NOT_SENT)
 
     async def _acquire(self, call: Call) -> float:
-        began = monotonic()
         limit = asyncio.timeout(call.remaining())
         try:
-            async with limit:
+            async with limit, self._watched(call, "limiter") as wait:
                 if self._limiter is not None:
                     await self._limiter.acquire(call.request)
         except TimeoutError:
             if not limit.expired():
                 raise
         else:
-            return self._waited(call, "limiter", began)
+            return wait.seconds
         msg = "the limiter did not let the call start before the deadline. This attempt was not sent."
         raise PeakaTimeoutError(msg, phase="limiter", progress=WireProgress.NOT_SENT)
 
-    def _waited(self, call: Call, what: str, began: float) -> float:
-        seconds = monotonic() - began
-        self._telemetry.waited(call.request, call.span, what, seconds)
-        return seconds
+    @contextlib.asynccontextmanager
+    async def _watched(self, call: Call, what: str) -> AsyncIterator[Wait]:
+        """Time a wait; a long one is logged while it goes on, and each when it ends."""
+        operation, attempt = call.request.operation, call.attempts + 1
+        loop, wait = asyncio.get_running_loop(), Wait(monotonic())
+        watch = loop.call_later(LONG_SECONDS, self._voice.waits, operation, attempt, what)
+        try:
+            yield wait
+        finally:
+            watch.cancel()
+            wait.seconds = monotonic() - wait.began
+            if wait.seconds >= _LEAST_WAIT:
+                self._telemetry.waited(call.request, call.span, what, wait.seconds)
+                self._voice.waited(operation, attempt, what, wait.seconds)
+
+
+@attrs.define
+class Wait:
+    """How long something was waited for."""
+
+    began: float
+    seconds: float = 0.0
 
 
 def _asked(call: Call, error: RateLimitError) -> float:

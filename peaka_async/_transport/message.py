@@ -74,11 +74,11 @@ def header_lines(headers: Mapping[str, str]) -> str:
     Raises:
         ValueError: a header holds a line end.
     """
-    lines = [f"{name}: {value}" for name, value in headers.items()]
-    if any(bad in line for line in lines for bad in "\r\n\0"):
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if not lines.count("\r") == lines.count("\n") == len(headers) or "\0" in lines:
         msg = "a header holds a line end"
         raise ValueError(msg)
-    return "".join(f"{line}\r\n" for line in lines)
+    return lines
 
 
 class Version(NamedTuple):

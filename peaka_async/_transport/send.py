@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from collections.abc import Callable
 from http import HTTPStatus
@@ -22,7 +21,7 @@ from peaka_async._transport.headers import merged
 from peaka_async._transport.message import Headers, Message, Reply
 from peaka_async._transport.pool import Pool
 from peaka_async._transport.redirects import REDIRECTS, follow
-from peaka_async._transport.retry import Decision, Recovery, RetryBudget
+from peaka_async._transport.retry import Decision, Failure, Recovery, RetryBudget
 from peaka_async._transport.settings import Settings, Shared
 from peaka_async._transport.stream import ByteStream
 from peaka_async._transport.tracing import AttemptSpan, error_type
@@ -38,8 +37,6 @@ from peaka_async.errors import (
 )
 
 T = TypeVar("T")
-
-_log = logging.getLogger("peaka_async")
 
 _USER_AGENT = (
     f"peaka-async/{__version__} Python/{sys.version_info[0]}.{sys.version_info[1]} aiohttp/{aiohttp.__version__}"
@@ -156,24 +153,22 @@ class Transport:
 
     def _note(self, call: Call) -> Callable[[PeakaError, Decision], None]:
         """What hears of each decision: the ledger, the metrics, the span and the log."""
+        telemetry, voice, operation = self.shared.telemetry, self.shared.voice, call.request.operation
 
         def decided(failure: PeakaError, decision: Decision) -> None:
-            _log.debug(
-                "%s: %s after attempt %d: %s",
-                call.request.operation,
-                error_type(failure),
-                len(call.ledger),
-                decision.reason,
-            )
             if not _is_too_late(failure):
                 call.limited = failure if isinstance(failure, RateLimitError) else None
-            if decision.retry:
-                *earlier, last = call.ledger
-                last = attrs.evolve(last, delay=decision.delay, delay_source=decision.source)
-                call.ledger = (*earlier, last)
-                self.shared.telemetry.retrying(call.request, call.span, last, decision, self.shared.budget.tokens)
-            elif call.span is not None:
-                call.span.reason = decision.reason
+            name = error_type(failure)
+            if not decision.retry:
+                voice.failed(operation, call.attempts, name, decision.reason)
+                if call.span is not None:
+                    call.span.reason = decision.reason
+                return
+            *earlier, last = call.ledger
+            last = attrs.evolve(last, delay=decision.delay, delay_source=decision.source)
+            call.ledger = (*earlier, last)
+            voice.retrying(operation, last.number, name, decision.reason, decision.delay)
+            telemetry.retrying(call.request, call.span, last, decision, Failure.of(failure).value)
 
         return decided
 

@@ -8,6 +8,7 @@ from typing import final
 import attrs
 
 from peaka_async._transport.credential import KeySource
+from peaka_async._transport.logs import Voice
 from peaka_async._transport.pool import Pools
 from peaka_async._transport.retry import RetryBudget, RetryPolicy
 from peaka_async._transport.throttle import Limiter, Queues
@@ -91,6 +92,7 @@ class Shared:
     pools: Pools
     telemetry: Telemetry
     budget: RetryBudget = attrs.field(factory=RetryBudget)
+    voice: Voice = attrs.field(factory=Voice)
     queues: Queues = attrs.field(factory=Queues)
     limiter: Limiter | None = None
     throttle_key: Callable[[], Hashable] | None = None

@@ -128,6 +128,12 @@ class Throttle:
         """Seconds until the end of the pause that the server asked for."""
         return max(0.0, self._resume_at - now)
 
+    def missing(self, now: float) -> float:
+        """Seconds until the next request may start, if no other is before it."""
+        rate = self.rate(now)
+        tokens = self._tokens + max(0.0, now - self._at) * rate
+        return self.pause(now) + max(0.0, 1.0 - tokens) / rate
+
     def rate(self, now: float) -> float:
         """The requests that may start in a second."""
         if self._limited_at is None:
@@ -182,26 +188,29 @@ class Queue:
         self.throttle = Throttle(monotonic())
         self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
+    def start(self) -> bool:
+        """Let a request start if it need not wait."""
+        return not any(lock.locked() for lock in self._locks.values()) and not self.throttle.take(monotonic())
+
     async def wait(self, deadline: float | None) -> None:
         """Wait until a request may start.
 
         Raises:
             TooLateError: it may not before the deadline, on the monotonic clock.
         """
-        loop = asyncio.get_running_loop()
+        if self.start():
+            return
+        loop, now = asyncio.get_running_loop(), monotonic()
         lock = self._locks.get(loop)
         if lock is None:
             lock = self._locks[loop] = asyncio.Lock()
-        now = monotonic()
-        if not lock.locked() and not self.throttle.take(now):
-            return
         # A slow start holds a call up, and never makes it fail.
         patience = _MAX_START_WAIT if deadline is None else min(_MAX_START_WAIT, (deadline - now) / 2)
         starting = self.throttle.is_starting
         if starting and (await self._turn(lock, now + patience) or self.throttle.is_starting):
             return
         if not await self._turn(lock, deadline):
-            raise TooLateError(self.throttle.pause(monotonic()))
+            raise TooLateError(self.throttle.missing(monotonic()))
 
     async def _turn(self, lock: asyncio.Lock, until: float | None) -> bool:
         """Wait behind those that came before; False if the turn comes too late."""

@@ -8,25 +8,29 @@ recorded.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from contextvars import Token
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, TypeVar, final
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary, WeakSet
 
+import attrs
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from peaka_async._transport import names
 from peaka_async._version import __version__
 from peaka_async.errors import APIError, Attempt
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
-
     from opentelemetry.context import Context
-    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider
     from opentelemetry.propagators.textmap import TextMapPropagator
-    from opentelemetry.trace import Span, TracerProvider
+    from opentelemetry.trace import Span, SpanContext, TracerProvider
 
     from peaka_async._request import Request
     from peaka_async._transport.retry import Decision
@@ -44,8 +48,8 @@ _SWITCH = "OTEL_PYTHON_INSTRUMENTATION_PEAKA_ENABLED"
 # The convention's advice for http.client.request.duration.
 _DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 
-# Passing an open door is no wait.
-_LEAST_WAIT = 0.001
+# The operation of `PeakaClient.request`.
+_UNMODELLED = "request"
 
 # Query keys whose values say how the API is used and nothing about whose data it is.
 _SHOWN_QUERY_KEYS = frozenset(
@@ -54,7 +58,10 @@ _SHOWN_QUERY_KEYS = frozenset(
 
 Attributes = dict[str, str | int | bool | float]
 Outcome = tuple[int | None, str]
-"""The HTTP status, where an answer came, and the error's type, empty where there is none."""
+"""The HTTP status of the answer, if one came, and the error's type, empty if there is none."""
+
+_incoming: ContextVar[SpanContext | None] = ContextVar("_incoming", default=None)
+"""The span of the request that an application is answering, if it is linked and not continued."""
 
 
 def shown_url(base: str, target: str) -> str:
@@ -83,6 +90,39 @@ def _enabled() -> bool:
 
 
 @final
+@attrs.frozen(eq=False)
+class _Prepared:
+    """What is the same for all calls of an operation."""
+
+    operation_span: str
+    attempt_span: str
+    operation: Attributes
+    attempt: Attributes
+    """The attributes of an attempt's span that do not depend on its path parameters."""
+
+    http: Attributes
+    """The attributes of an attempt's metric."""
+
+    peaka: Attributes
+    """The attributes of the metrics of calls."""
+
+    by_outcome: dict[tuple[bool, Outcome], Attributes] = attrs.field(factory=dict)
+
+    def outcome(self, outcome: Outcome, *, of_attempt: bool) -> Attributes:
+        """The attributes of a metric for an outcome."""
+        found = self.by_outcome.get((of_attempt, outcome))
+        if found is None:
+            status, error = outcome
+            found = dict(self.http if of_attempt else self.peaka)
+            if status is not None:
+                found["http.response.status_code"] = status
+            if error:
+                found["error.type"] = error
+            self.by_outcome[of_attempt, outcome] = found
+        return found
+
+
+@final
 class Telemetry:
     """What a client tells OpenTelemetry, towards one server."""
 
@@ -95,15 +135,21 @@ class Telemetry:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         propagator: TextMapPropagator | None = None,
+        operation_spans: bool = True,
+        tokens: Callable[[], int] = int,
     ) -> None:
         if not _enabled():
             tracer_provider, meter_provider = trace.NoOpTracerProvider(), metrics.NoOpMeterProvider()
         self._tracer = trace.get_tracer(_SCOPE, __version__, tracer_provider, _SCHEMA_URL)
         self._base = base
-        self._server: Attributes = {"server.address": address, "server.port": port}
+        self.server: Attributes = {"server.address": address, "server.port": port}
         # W3C trace context alone: the global propagator would send the baggage to Peaka too.
         self._propagator = propagator or TraceContextTextMapPropagator()
-        self._known: dict[tuple[str, str, Outcome], Attributes] = {}
+        self._is_w3c = propagator is None
+        self._operation_spans = operation_spans
+        self._prepared: dict[tuple[str, str], _Prepared] = {}
+        self.tokens = tokens
+        self._active: dict[int, int] = {}
         meter = metrics.get_meter(_SCOPE, __version__, meter_provider, _SCHEMA_URL)
         self._attempt_duration = meter.create_histogram(
             "http.client.request.duration",
@@ -112,167 +158,256 @@ class Telemetry:
             explicit_bucket_boundaries_advisory=_DURATION_BUCKETS,
         )
         self._operation_duration = meter.create_histogram(
-            "peaka.client.operation.duration",
+            names.OPERATION_DURATION,
             unit="s",
             description="Duration of calls with all their attempts and waits.",
             explicit_bucket_boundaries_advisory=_DURATION_BUCKETS,
         )
-        self._retries = meter.create_counter(
-            "peaka.client.retries", unit="{retry}", description="Attempts made after a failed one."
-        )
         self._waits = meter.create_histogram(
-            "peaka.client.wait.duration",
+            names.WAITS,
             unit="s",
             description="Duration of waits for the throttle and the limiter.",
             explicit_bucket_boundaries_advisory=_DURATION_BUCKETS,
         )
-        self._budget = meter.create_gauge(
-            "peaka.client.retry_budget", unit="{token}", description="What is left of the retry budget."
+        self._retries = meter.create_counter(
+            names.RETRIES, unit="{retry}", description="Attempts made after a failed one."
         )
-        self._active = meter.create_up_down_counter(
-            "peaka.client.active_operations", unit="{operation}", description="Calls in flight."
-        )
+        _observe(self, meter, meter_provider)
 
     def start(self, request: Request[T], *, current: bool = True) -> OperationSpan | None:
-        """Begin the span of a call; None where no tracing is set up.
+        """Begin the span of a call; None if no tracing is set up.
 
         It is the current span until it ends, unless the call gives control back before.
         """
-        self._active.add(1, self._server)
-        attributes = {"peaka.operation": request.operation, "peaka.safety": request.safety.value}
-        span = self._tracer.start_span(f"peaka.{request.operation}", attributes=attributes)
+        thread = threading.get_ident()
+        self._active[thread] = self._active.get(thread, 0) + 1
+        if not self._operation_spans:
+            return OperationSpan(None, otel_context.get_current(), recording=True)
+        prepared = self._of(request)
+        came_from = _incoming.get()
+        span = self._tracer.start_span(
+            prepared.operation_span,
+            attributes=prepared.operation,
+            links=None if came_from is None else (trace.Link(came_from),),
+        )
         if not span.get_span_context().is_valid:
             return None
-        return OperationSpan(span, current=current)
+        context = trace.set_span_in_context(span)
+        return OperationSpan(span, context, recording=span.is_recording(), current=current)
 
     def ended(
         self, request: Request[T], span: OperationSpan | None, seconds: float, error: BaseException | None = None
     ) -> None:
-        """Record a finished call, and how it failed where it did."""
-        self._active.add(-1, self._server)
-        self._operation_duration.record(seconds, self._attributes(request, "peaka", _outcome(None, error)))
+        """Record a finished call, and how it failed if it did."""
+        thread = threading.get_ident()
+        self._active[thread] = self._active.get(thread, 0) - 1
+        outcome = _outcome(None, error)
+        self._operation_duration.record(seconds, self._of(request).outcome(outcome, of_attempt=False))
         if span is not None:
             span.end(error)
 
     def start_attempt(
         self, request: Request[T], operation: OperationSpan | None, target: str, resends: int
     ) -> AttemptSpan | None:
-        """Begin the CLIENT span of one attempt; None where the call is not recorded."""
+        """Begin the CLIENT span of one attempt; None if the call is not recorded."""
         if operation is None or not operation.recording:
             return None
-        attributes: Attributes = {
-            **self._server_of(request),
-            "http.request.method": request.method,
+        prepared = self._of(request)
+        attributes = {
+            **prepared.attempt,
             "url.full": shown_url("" if request.elsewhere else self._base, target),
-            "url.template": request.route,
         }
         if resends:
             attributes["http.request.resend_count"] = resends
-        name = f"{request.method} {request.route}"
-        span = self._tracer.start_span(name, operation.context, trace.SpanKind.CLIENT, attributes)
+        if not self._operation_spans:
+            attributes[names.OPERATION] = request.operation
+        came_from = None if self._operation_spans else _incoming.get()
+        span = self._tracer.start_span(
+            prepared.attempt_span,
+            operation.context,
+            trace.SpanKind.CLIENT,
+            attributes,
+            links=None if came_from is None else (trace.Link(came_from),),
+        )
+        if not span.get_span_context().is_valid:
+            return None
         return AttemptSpan(span, operation.context)
 
     def ended_attempt(
         self, request: Request[T], span: AttemptSpan | None, seconds: float, wire: Wire, error: BaseException | None
     ) -> None:
-        """Record a finished attempt, and how it failed where it did."""
-        status = None if wire.head is None else wire.head.status
-        self._attempt_duration.record(seconds, self._attributes(request, "http", _outcome(status, error)))
+        """Record a finished attempt, and how it failed if it did."""
+        outcome = _outcome(None if wire.head is None else wire.head.status, error)
+        self._attempt_duration.record(seconds, self._of(request).outcome(outcome, of_attempt=True))
         if span is not None:
             span.end(wire, error)
 
     def retrying(
-        self, request: Request[T], span: OperationSpan | None, failed: Attempt, decision: Decision, tokens: int
+        self, request: Request[T], span: OperationSpan | None, failed: Attempt, decision: Decision, reason: str
     ) -> None:
-        """Record that another attempt follows."""
-        self._retries.add(1, self._attributes(request, "peaka", (None, "")))
-        self._budget.set(tokens, self._server)
-        if span is not None and span.recording:
-            span.waiting(failed, decision)
+        """Record that another attempt follows; the reason is the kind of failure."""
+        self._retries.add(1, {**self._of(request).peaka, names.RETRY_REASON: reason})
+        if span is not None:
+            span.retrying(failed, decision, reason)
 
     def waited(self, request: Request[T], span: OperationSpan | None, what: str, seconds: float) -> None:
-        """Record a wait for the throttle or the limiter, if it was one."""
-        if seconds < _LEAST_WAIT:
-            return
-        self._waits.record(seconds, {**self._server, "peaka.operation": request.operation, "peaka.wait.for": what})
+        """Record a wait for the throttle or the limiter."""
+        self._waits.record(seconds, {**self._of(request).peaka, names.WAIT_FOR: what})
         if span is not None:
             span.waited(what, seconds)
 
-    def _attributes(self, request: Request[T], kind: str, outcome: Outcome) -> Attributes:
-        if request.elsewhere:
-            return self._describe(request, kind, outcome)
-        key = (request.operation, kind, outcome)
-        found = self._known.get(key)
-        if found is None:
-            found = self._known[key] = self._describe(request, kind, outcome)
-        return found
-
-    def _describe(self, request: Request[T], kind: str, outcome: Outcome) -> Attributes:
-        attributes = dict(self._server_of(request))
-        if kind == "peaka":
-            attributes["peaka.operation"] = request.operation
-        else:
-            attributes["http.request.method"] = request.method
-            attributes["url.template"] = request.route
-        status, error = outcome
-        if status is not None:
-            attributes["http.response.status_code"] = status
-        if error:
-            attributes["error.type"] = error
-        return attributes
-
-    def _server_of(self, request: Request[T]) -> Attributes:
-        if not request.elsewhere:
-            return self._server
-        url = urlsplit(request.target())
-        return {"server.address": url.hostname or "", "server.port": url.port or (80 if url.scheme == "http" else 443)}
-
-    def inject(self, headers: MutableMapping[str, str], context: Context) -> None:
+    def inject(self, headers: dict[str, str], context: Context) -> None:
         """Put the trace context into an attempt's headers."""
+        caller = trace.get_current_span(context).get_span_context()
+        if not caller.is_valid:
+            return
+        if self._is_w3c and not caller.trace_state:
+            # What the propagator writes, at a third of its cost.
+            headers["traceparent"] = f"00-{caller.trace_id:032x}-{caller.span_id:016x}-{caller.trace_flags:02x}"
+            return
         carrier: dict[str, str] = {}
         self._propagator.inject(carrier, context=context)  # pyright: ignore[reportArgumentType] - its own default
         headers.update(carrier)
 
+    @contextlib.contextmanager
+    def incoming(self, headers: Mapping[str, str], *, trusted: bool) -> Iterator[None]:
+        """Connect what is done for an incoming request with the caller's trace.
+
+        A trusted trace is continued. Any other is linked: strangers choose neither the trace id nor what is sampled.
+        If the framework's own instrumentation has a current span, that decides.
+        """
+        if trace.get_current_span().get_span_context().is_valid:
+            yield
+            return
+        context = self._propagator.extract(dict(headers), otel_context.get_current())
+        caller = trace.get_current_span(context).get_span_context()
+        if not caller.is_valid:
+            yield
+        elif trusted:
+            token = otel_context.attach(context)
+            try:
+                yield
+            finally:
+                otel_context.detach(token)
+        else:
+            link = _incoming.set(caller)
+            try:
+                yield
+            finally:
+                _incoming.reset(link)
+
+    @property
+    def active(self) -> int:
+        """The calls in flight, of all threads."""
+        return sum(list(self._active.values()))
+
+    def _of(self, request: Request[T]) -> _Prepared:
+        if request.elsewhere:
+            return self._prepare(request)
+        key = request.operation, request.method
+        found = self._prepared.get(key)
+        if found is None:
+            found = self._prepared[key] = self._prepare(request)
+        return found
+
+    def _prepare(self, request: Request[T]) -> _Prepared:
+        server = self.server if not request.elsewhere else _server_of(request.target())
+        http: Attributes = {**server, "http.request.method": request.method}
+        # What is not modelled has no template: its path can hold anything.
+        if request.operation != _UNMODELLED:
+            http["url.template"] = request.route
+        return _Prepared(
+            operation_span=f"peaka.{request.operation}",
+            attempt_span=" ".join([request.method, *([request.route] if "url.template" in http else [])]),
+            operation={names.OPERATION: request.operation, names.SAFETY: request.safety.value, names.ATTEMPTS: 1},
+            attempt=http,
+            http=http,
+            peaka={**server, names.OPERATION: request.operation},
+        )
+
+
+def _server_of(target: str) -> Attributes:
+    url = urlsplit(target)
+    return {"server.address": url.hostname or "", "server.port": url.port or (80 if url.scheme == "http" else 443)}
+
+
+_observed: WeakKeyDictionary[object, WeakSet[Telemetry]] = WeakKeyDictionary()
+"""The clients by meter provider; an observable instrument exists once for each provider."""
+
+
+def _observe(telemetry: Telemetry, meter: Meter, meter_provider: MeterProvider | None) -> None:
+    """Let the provider's observable instruments read a client, for as long as it lives."""
+    is_global = meter_provider is None or meter_provider is metrics.get_meter_provider()
+    key: object = metrics.get_meter if is_global else meter_provider
+    clients = _observed.get(key)
+    if clients is not None:
+        clients.add(telemetry)
+        return
+    clients = _observed[key] = WeakSet([telemetry])
+
+    def by_server(read: Callable[[Telemetry], int], combine: Callable[[list[int]], int]) -> list[metrics.Observation]:
+        values: dict[tuple[object, ...], list[Telemetry]] = {}
+        for client in list(clients):
+            values.setdefault(tuple(client.server.values()), []).append(client)
+        return [
+            metrics.Observation(combine([read(client) for client in same]), same[0].server) for same in values.values()
+        ]
+
+    def active(_: CallbackOptions) -> Iterable[metrics.Observation]:
+        return by_server(lambda client: client.active, sum)
+
+    def budget(_: CallbackOptions) -> Iterable[metrics.Observation]:
+        return by_server(lambda client: client.tokens(), min)
+
+    meter.create_observable_up_down_counter(names.ACTIVE, [active], unit="{operation}", description="Calls in flight.")
+    meter.create_observable_gauge(
+        names.BUDGET, [budget], unit="{token}", description="What is left of the retry budget."
+    )
+
 
 @final
 class OperationSpan:
-    """The span of a call."""
+    """The span of a call; None inside if only attempts have spans."""
 
     __slots__ = ("_attempts", "_span", "_token", "context", "reason", "recording")
 
-    def __init__(self, span: Span, *, current: bool) -> None:
+    def __init__(self, span: Span | None, context: Context, *, recording: bool, current: bool = False) -> None:
         self._span = span
         self._attempts = 1
-        self.context = trace.set_span_in_context(span)
-        self.recording = span.is_recording()
+        self.context = context
+        self.recording = recording
         self.reason: str | None = None
         """Why no other attempt was made, once one failed."""
-        self._token: Token[Context] | None = otel_context.attach(self.context) if current else None
+        self._token: Token[Context] | None = otel_context.attach(context) if current else None
 
-    def waiting(self, failed: Attempt, decision: Decision) -> None:
+    def retrying(self, failed: Attempt, decision: Decision, reason: str) -> None:
         """Note the wait before another attempt."""
         self._attempts += 1
+        if self._span is None or not self.recording:
+            return
+        self._span.set_attribute(names.ATTEMPTS, self._attempts)
         self._span.add_event(
-            "peaka.retry",
+            names.RETRY,
             {
-                "peaka.retry.delay": decision.delay,
-                "peaka.retry.delay_source": decision.source or "",
-                "peaka.retry.reason": decision.reason,
-                "peaka.wire_progress": failed.progress.value,
+                names.RETRY_DELAY: decision.delay,
+                names.RETRY_SOURCE: decision.source or "",
+                names.RETRY_REASON: reason,
+                names.RETRY_EXPLANATION: decision.reason,
+                names.PROGRESS: failed.progress.value,
                 "error.type": str(failed.status or failed.error),
             },
         )
 
     def waited(self, what: str, seconds: float) -> None:
         """Note a wait for the throttle or the limiter."""
-        if self.recording:
-            self._span.add_event("peaka.wait", {"peaka.wait.for": what, "peaka.wait.duration": seconds})
+        if self._span is not None and self.recording:
+            self._span.add_event(names.WAIT, {names.WAIT_FOR: what, names.WAIT_DURATION: seconds})
 
     def end(self, error: BaseException | None) -> None:
-        if self.recording:
-            self._span.set_attribute("peaka.attempts", self._attempts)
-            _mark(self._span, error, self.reason)
-        self._span.end()
+        if self._span is not None:
+            if error is not None and self.recording:
+                _mark(self._span, error, self.reason)
+            self._span.end()
         if self._token is not None:
             otel_context.detach(self._token)
 
@@ -309,15 +444,16 @@ class AttemptSpan:
                     found["network.protocol.version"] = f"{head.version.major}.{head.version.minor}"
             if found:
                 self._span.set_attributes(found)
-            _mark(self._span, error)
+            if error is not None:
+                _mark(self._span, error)
         self._span.end()
         self.leave()
 
 
-def _mark(span: Span, error: BaseException | None, reason: str | None = None) -> None:
-    """Set the status by the conventions: never OK, and unset where the caller cancelled."""
+def _mark(span: Span, error: BaseException, reason: str | None = None) -> None:
+    """Set the status by the conventions: never OK, and unset if the caller cancelled."""
     if isinstance(error, asyncio.CancelledError):
-        span.set_attribute("peaka.cancelled", value=True)
-    elif error is not None:
+        span.set_attribute(names.CANCELLED, value=True)
+    else:
         span.set_attribute("error.type", error_type(error))
         span.set_status(trace.Status(trace.StatusCode.ERROR, reason))

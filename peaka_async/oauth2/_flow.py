@@ -7,7 +7,8 @@ import contextlib
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self, TypeVar, final
@@ -413,6 +414,15 @@ class ConnectFlow:
             PeakaError: the error of the flow.
         """
         return (await self._known(flow_id, user_ref)).outcome.get()
+
+    def trace_of(self, headers: Mapping[str, str], *, trusted: bool) -> AbstractContextManager[None]:
+        """Connect what is done in the `with` block with the trace that an incoming request's headers name.
+
+        Args:
+            headers: the request's headers, names in lower case; the client's propagator reads them.
+            trusted: whether the trace is continued. Otherwise the spans of calls are linked with it.
+        """
+        return self._peaka._transport.shared.telemetry.incoming(headers, trusted=trusted)  # noqa: SLF001 - one package
 
     async def resolve(self, flow: PendingFlow, *, max_told: int | None = None) -> Connection:
         """Ask Peaka about a flow whose outcome is unknown. The code is not sent again.

@@ -1,24 +1,18 @@
-"""A request and a reply of any framework, and the trace of a request."""
+"""A request and a reply of any framework."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import final
 from urllib.parse import unquote, urlsplit
 
 import attrs
-from opentelemetry import context as otel_context
-from opentelemetry import trace
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 _PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 _PREFETCH = ("prefetch", "prerender", "preview")
 
 # Only the spaces that RFC 6265 trims: a name with another kind of space is another name.
 _BLANKS = b" \t"
-
-_PROPAGATOR = TraceContextTextMapPropagator()
 
 
 @final
@@ -104,16 +98,3 @@ class Reply:
             *self.headers,
         ]
         return [*given, ("Content-Type", "text/html; charset=utf-8")] if self.body else given
-
-
-@contextlib.contextmanager
-def trace_of(incoming: Incoming) -> Iterator[None]:
-    """Continue the caller's W3C trace, unless the framework's instrumentation has done so."""
-    if trace.get_current_span().get_span_context().is_valid:
-        yield
-        return
-    token = otel_context.attach(_PROPAGATOR.extract(dict(incoming.headers)))
-    try:
-        yield
-    finally:
-        otel_context.detach(token)

@@ -26,7 +26,7 @@ from peaka_async.models.connections import Connection
 from peaka_async.oauth2._connect_request import ConnectRequest, OwnApp, PeakaApp, is_local_path
 from peaka_async.oauth2._cookies import FlowCookies
 from peaka_async.oauth2._flow import ConnectFlow, Delivery
-from peaka_async.oauth2._incoming import Incoming, Reply, trace_of
+from peaka_async.oauth2._incoming import Incoming, Reply
 from peaka_async.oauth2._notices import REENTRY_FIELD, Notice, default_page, reentry_page
 from peaka_async.oauth2._pending import PendingFlow
 from peaka_async.oauth2._refusals import NotSavedError, TooManyFlowsError, is_incomplete, mismatch, nothing_sent
@@ -93,6 +93,8 @@ class ConnectWeb(Generic[R]):
             proxy rewrites paths.
         insecure_cookies: leave out the cookies' `Secure` flag and their prefix `__Host-`, for http:// on a developer's
             machine.
+        trust_traceparent: continue the trace that a request names, if a proxy of yours writes that header. Otherwise
+            the spans are linked with it: a browser could send any.
 
     Raises:
         ConfigurationError: the secret is too short, `home` is not a local path, or the package itsdangerous is
@@ -111,6 +113,7 @@ class ConnectWeb(Generic[R]):
     accept_unchecked_consent: bool = False
     check_redirect_url: bool = True
     insecure_cookies: bool = False
+    trust_traceparent: bool = False
     _cookies: FlowCookies = attrs.field(
         init=False,
         repr=False,
@@ -128,7 +131,7 @@ class ConnectWeb(Generic[R]):
         unwanted = _unwanted(methods, incoming)
         if unwanted is not None:
             return unwanted
-        with trace_of(incoming):
+        with self.flow.trace_of(incoming.headers, trusted=self.trust_traceparent):
             try:
                 if action == "begin":
                     return await self._begin(incoming, request)

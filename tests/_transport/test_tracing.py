@@ -19,9 +19,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from scripted_server import ScriptedServer, answer, hang, reset
 
 from peaka_async import Oauth2Callback, PeakaClient, PeakaError, RetryPolicy, Timeouts
+from peaka_async._transport import names
 from peaka_async._transport.tracing import shown_url
 
 CALLBACK = Oauth2Callback("code=SplxlOBeZQQYbYS6WxSbIA&state=xyz")
@@ -264,11 +266,127 @@ async def test_metrics(server, recorded):
     }
     assert attempts == {(429, "429"): 1, (200, None): 1, (400, "400"): 1}
     assert operations == {None: 1, "400": 1}
-    assert [point.value for point in points["peaka.client.retries"]] == [1]
+    retries = [(point.attributes["peaka.retry.reason"], point.value) for point in points["peaka.client.retries"]]
+    assert retries == [("rate_limited", 1)]
     assert [point.value for point in points["peaka.client.active_operations"]] == [0]
     assert [point.value for point in points["peaka.client.retry_budget"]] == [500]
     (point, *_) = points["http.client.request.duration"]
     assert point.explicit_bounds == (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+
+
+async def test_the_budget_and_the_calls_in_flight_are_right_whenever_they_are_read(server, recorded):
+    """They are read from the client: after an outage the budget shows that it was refilled, and a call shows up."""
+    server.default = answer(503, {})
+    async with client(server, recorded) as peaka:
+        with pytest.raises(PeakaError):
+            await peaka.connections.get("p", "c")
+        spent = recorded.points()["peaka.client.retry_budget"][0].value
+        server.default = answer()
+        for _ in range(28):
+            await once(peaka)
+        refilled = recorded.points()["peaka.client.retry_budget"][0].value
+        server.script(hang(after="body"))
+        task = asyncio.create_task(once(peaka))
+        await server.until(lambda: len(server.requests) == 32)
+        in_flight = recorded.points()["peaka.client.active_operations"][0].value
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        after = recorded.points()["peaka.client.active_operations"][0].value
+
+    assert (spent, refilled, in_flight, after) == (472, 500, 1, 0)
+
+
+async def test_several_clients_of_one_server_are_one_reading(server, recorded):
+    """Calls in flight are added up, and the lowest budget is shown; a client that is gone is not."""
+    server.default = answer(503, {})
+    async with client(server, recorded) as first, client(server, recorded) as second:
+        with pytest.raises(PeakaError):
+            await first.connections.get("p", "c")
+        server.default = hang(after="body")
+        tasks = [asyncio.create_task(once(peaka)) for peaka in (first, second)]
+        await server.seen(5)
+        points = recorded.points()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert [point.value for point in points["peaka.client.active_operations"]] == [2]
+    assert [point.value for point in points["peaka.client.retry_budget"]] == [472]
+
+
+async def test_what_is_not_modelled_has_no_template(server, recorded):
+    """The path of `request` can hold anything, so that it is neither a span's name nor a metric's attribute."""
+    server.default = answer(200, {})
+    async with client(server, recorded) as peaka:
+        await peaka.request("GET", "/a/1")
+        await peaka.request("GET", "/a/2")
+
+    assert {span.name for span in recorded.attempts} == {"GET"}
+    assert [point.count for point in recorded.points()["http.client.request.duration"]] == [2]
+    assert {span.attributes["url.full"].rpartition("/")[2] for span in recorded.attempts} == {"1", "2"}
+
+
+async def test_attempts_alone(server, recorded):
+    """Without the spans of calls, the attempts hang below the caller's span and name the operation."""
+    server.script(answer(429, {}))
+    tracer = recorded.tracer_provider.get_tracer("app")
+    async with client(server, recorded, operation_spans=False) as peaka:
+        with tracer.start_as_current_span("request") as span:
+            await once(peaka)
+            assert trace.get_current_span() is span
+
+    assert [each.parent.span_id for each in recorded.attempts] == [span.context.span_id] * 2
+    assert {each.attributes["peaka.operation"] for each in recorded.attempts} == {"connections.oauth2_callback"}
+    assert len(recorded.spans) == 3
+    sent = [seen.headers["traceparent"].split("-")[2] for seen in server.requests]
+    assert sent == [f"{each.context.span_id:016x}" for each in recorded.attempts]
+
+
+async def test_attempts_alone_without_tracing(server):
+    """If no SDK is set up nothing is sent."""
+    async with PeakaClient("key", base_url=server.base_url, operation_spans=False) as peaka:
+        await once(peaka)
+
+    assert "traceparent" not in server.requests[0].headers
+
+
+async def test_the_state_of_the_trace_goes_on(server, recorded):
+    """A tracestate is sent with the attempt's own id."""
+    carrier = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": "vendor=1"}
+    token = context.attach(TraceContextTextMapPropagator().extract(carrier))
+    async with client(server, recorded) as peaka:
+        await once(peaka)
+    context.detach(token)
+
+    (seen,), (attempt,) = server.requests, recorded.attempts
+    assert seen.headers["tracestate"] == "vendor=1"
+    assert seen.headers["traceparent"] == f"00-{'a' * 32}-{attempt.context.span_id:016x}-01"
+
+
+async def test_every_name_is_in_the_table(server, recorded):
+    """What spans, events and metrics of this package are called, the documentation says, and nothing else."""
+
+    class Slow:
+        async def acquire(self, request):
+            await asyncio.sleep(0.002)
+
+        async def throttled(self, request, seconds):
+            pass
+
+    server.script(answer(429, {}), answer(), hang(after="body"))
+    async with client(server, recorded, limiter=Slow()) as peaka:
+        await once(peaka)
+        task = asyncio.create_task(once(peaka))
+        await server.seen(3)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    found = {name for span in recorded.spans for name in span.attributes}
+    for event in (event for span in recorded.spans for event in span.events):
+        found |= {event.name, *event.attributes}
+    for name, points in recorded.points().items():
+        found |= {name, *(key for point in points for key in point.attributes)}
+    assert {name for name in found if name.startswith("peaka.")} == {name for name, _, _ in names.TABLE}
 
 
 def test_the_shown_url_keeps_an_allow_list_of_query_values():

@@ -9,6 +9,7 @@ import logging
 import re
 import socket
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from urllib.parse import parse_qsl, urlsplit
 
 import attrs
@@ -547,7 +548,7 @@ async def test_returns_of_nothing(service, alice, query):
 
 async def test_without_peaka(make_service, alice, emulator):
     """Nothing was sent: the page says so, and a reload completes the flow."""
-    options = {"retry": RetryPolicy(attempts=1), "timeout": Timeouts(total=20)}
+    options = {"retry": RetryPolicy(attempts=1, rate_limit_backoff=0.001), "timeout": Timeouts(total=20)}
     async with PeakaClient(emulator.api_key, base_url=emulator.base_url, **options) as peaka:
         service = await make_service(peaka=peaka)
         redirect = await consented(alice, service, emulator)
@@ -598,21 +599,28 @@ async def test_replicas_share_what_is_pending(make_service, alice, emulator, mak
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_the_trace_runs_from_the_request_to_peaka(make_service, alice, emulator, kind):
-    """The spans of the call are children of the incoming request's, and Peaka gets the same trace."""
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_the_trace_runs_from_the_request_to_peaka(make_service, alice, emulator, kind, trusted):
+    """A trusted trace is continued up to Peaka; any other is linked, and chooses neither trace id nor sampling."""
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     async with PeakaClient(emulator.api_key, base_url=emulator.base_url, tracer_provider=provider) as peaka:
-        service = await make_service(kind, peaka=peaka)
+        service = await make_service(kind, peaka=peaka, trust_traceparent=trusted)
         redirect = await consented(alice, service, emulator)
         exporter.clear()
         await alice.open(redirect, headers={"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"})
 
     spans = exporter.get_finished_spans()
     operation = next(span for span in spans if span.name == "peaka.connections.oauth2_callback")
-    assert {f"{span.context.trace_id:032x}" for span in spans} == {TRACE}
-    assert f"{operation.parent.span_id:016x}" == "b7ad6b7169203331"
-    assert TRACE in emulator.requests[-1].headers["traceparent"]
+    traces = {f"{span.context.trace_id:032x}" for span in spans}
+    links = [f"{link.context.trace_id:032x}-{link.context.span_id:016x}" for link in operation.links]
+    if trusted:
+        assert (traces, links) == ({TRACE}, [])
+        assert f"{operation.parent.span_id:016x}" == "b7ad6b7169203331"
+    else:
+        assert (operation.parent, links) == (None, [f"{TRACE}-b7ad6b7169203331"])
+        assert TRACE not in traces
+    assert (TRACE in emulator.requests[-1].headers["traceparent"]) == trusted
     provider.shutdown()
 
 
@@ -1060,7 +1068,8 @@ async def test_the_user_is_known_before_a_body_is_read():
     async def read(_):
         pytest.fail("the body was read")
 
-    connect = ConnectWeb(flow=None, user_ref=nobody, connect_request=None, secret=SECRET)
+    flow = SimpleNamespace(trace_of=lambda *_, **__: contextlib.nullcontext())
+    connect = ConnectWeb(flow=flow, user_ref=nobody, connect_request=None, secret=SECRET)
     headers = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
     incoming = Incoming(method="POST", raw_query=b"", headers=headers, read=read)
 
