@@ -67,7 +67,7 @@ class Service:
         self.socket.bind(("127.0.0.1", 0))
         self.origin = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         names = {"page", "session_ref", "home", "begin_origins", "begin_by_get", "check_redirect_url"}
-        names.add("accept_unchecked_consent")
+        names |= {"accept_unchecked_consent", "trust_traceparent"}
         self.options = {"accept_unchecked_consent": True}
         self.options |= {name: options.pop(name) for name in names & options.keys()}
         self.fails = set()
