@@ -16,6 +16,7 @@ release = version = __version__
 
 extensions = [
     "code_layout",
+    "deviations_table",
     "markdown_docstrings",
     "myst_parser",
     "operations_table",

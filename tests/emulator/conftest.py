@@ -10,6 +10,7 @@ from digest import document_path, stored
 from yarl import URL
 
 from peaka_async.emulator import Emulator
+from peaka_async.endpoints._waiting import DEFAULT_WAITING
 
 REDIRECT = "https://app.example/oauth2/mycallback"
 
@@ -72,3 +73,12 @@ def published():
     """The published document; if it is not there, its digest, which has the same schemas."""
     path = document_path()
     return json.loads(path.read_text(encoding="utf-8")) if path else stored()
+
+
+@pytest.fixture
+def polled_often():
+    """Waits poll every few milliseconds, as the emulator's work takes no longer."""
+    interval = DEFAULT_WAITING.interval
+    object.__setattr__(DEFAULT_WAITING, "interval", 0.02)
+    yield
+    object.__setattr__(DEFAULT_WAITING, "interval", interval)
