@@ -36,7 +36,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import attrs
 
@@ -219,15 +219,17 @@ class PeakaError(Exception):
         self.attempts = attempts
         self._restore(data)
 
-    @property
-    def args(self) -> tuple[Any, ...]:
-        """The message, and all attributes as JSON data: `type(error)(*error.args)` makes an equal error."""
-        data = {name: value for name, value in self._data().items() if value is not None and value not in _EMPTY}
-        return (self._message, data) if data else (self._message,)
+    if not TYPE_CHECKING:  # to type checkers it is what it is on every exception
 
-    @args.setter
-    def args(self, args: tuple[Any, ...]) -> None:
-        _ARGS.__set__(self, args)
+        @property
+        def args(self) -> tuple[Any, ...]:
+            """The message, and all attributes as JSON data: `type(error)(*error.args)` makes an equal error."""
+            data = {name: value for name, value in self._data().items() if value is not None and value not in _EMPTY}
+            return (self._message, data) if data else (self._message,)
+
+        @args.setter
+        def args(self, args: tuple[Any, ...]) -> None:
+            _ARGS.__set__(self, args)
 
     @property
     def _message(self) -> str:

@@ -51,7 +51,7 @@ class Secrets:
         """The values, unchanged and with decoded escapes, by the length of the part that is compared."""
         found: dict[int, set[str]] = {}
         for value in self._values:
-            for form in (value, _Decoded(value).text):
+            for form in _levels(_Decoded(value)):
                 if len(form) >= _MIN_CHARS:
                     found.setdefault(min(len(form), _PART_CHARS), set()).add(form)
         return found
@@ -66,9 +66,8 @@ class Secrets:
         found: list[tuple[int, int]] = []
         if self._by_length:
             decoded = _Decoded(whole)
-            found += _occurrences(whole, self._by_length)
-            if decoded.text != whole:
-                found += (decoded.source(*span) for span in _occurrences(decoded.text, self._by_length))
+            for level in _levels(decoded):
+                found += [decoded.source(*span) for span in _occurrences(level, self._by_length)]
         return _without(whole[:limit], sorted(found))
 
 
@@ -139,7 +138,7 @@ def _occurrences(text: str, by_length: Mapping[int, set[str]]) -> Iterator[tuple
     """The places of the values in the text, or of parts of long values; adjacent places are merged."""
     for length, values in by_length.items():
         windows = range(len(text) - length + 1)
-        if length < _PART_CHARS:
+        if length < _PART_CHARS or not windows:
             there = values
         else:
             # A secret can be larger than the stored part of the answer. Only its parts that are in the answer are kept.
@@ -159,21 +158,27 @@ def _occurrences(text: str, by_length: Mapping[int, set[str]]) -> Iterator[tuple
             yield start, stop
 
 
+def _levels(decoded: _Decoded) -> Iterator[str]:
+    """The text as it is, and after each level of decoding: a secret may stand before what looks like an escape."""
+    yield decoded.text
+    while decoded.decode():
+        yield decoded.text
+
+
 @final
 class _Decoded:
-    """A text with all escapes decoded, and for each part its place in the original text."""
+    """A text whose escapes are decoded level by level, and for each part its place in the original text."""
 
     __slots__ = ("_maps", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self._maps: list[tuple[list[int], list[tuple[int, int]]]] = []
-        for _ in range(_MAX_LEVELS):
-            if not self._decode():
-                break
 
-    def _decode(self) -> bool:
+    def decode(self) -> bool:
         """Decode one level; False if there is nothing to decode."""
+        if len(self._maps) == _MAX_LEVELS or _ESCAPE.search(self.text) is None:
+            return False
         text, pieces = self.text, []
         starts, sources = [0], [(0, 0)]
         done = length = 0
