@@ -87,6 +87,24 @@ def mutation(session: nox.Session) -> None:
 
 
 @nox.session(python=THIS_PYTHON)
+def simulation(session: nox.Session) -> None:
+    """Run three replicas of the connect flow under many schedules: nox -s simulation -- [SCHEDULES] [SEED]."""
+    session.install(".[emulator]", *group("tests"))
+    schedules, seed = (*session.posargs, *("100000", "1")[len(session.posargs) :])
+    session.run(
+        *("pytest", "-q", "-n", "0", "tests/oauth2/test_simulation.py"),
+        env={"PEAKA_SCHEDULES": schedules, "PEAKA_SEED": seed},
+    )
+
+
+@nox.session(python=THIS_PYTHON)
+def fuzz(session: nox.Session) -> None:
+    """Fuzz everything that reads bytes of strangers: nox -s fuzz -- [EXECUTIONS] [CORPUS]."""
+    session.install("-e", ".[emulator,speedups]", *group("tests"), *group("fuzz"))
+    session.run("python", "tools/fuzz.py", *session.posargs)
+
+
+@nox.session(python=THIS_PYTHON)
 def conformance(session: nox.Session) -> None:
     """Compare the code with the published document, or with its digest: nox -s conformance -- [DOCUMENT]."""
     session.install(".", *group("tests"))
