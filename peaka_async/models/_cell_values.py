@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -63,6 +63,7 @@ def value_of_cell(cell: object, data_type: str | None) -> object:
     try:
         return read(cell)
     except (ValueError, LookupError, ArithmeticError, OSError, RecursionError):
+        # Decimal raises ArithmeticError for an exponent that is too large.
         # ZoneInfo raises LookupError for an unknown zone, and OSError for a folder of zones.
         return cell
 
@@ -93,10 +94,7 @@ def _float(text: str) -> float:
 
 def _decimal(text: str) -> Decimal:
     _require(_DECIMAL.fullmatch(text))
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        raise ValueError from None
+    return Decimal(text)
 
 
 def _date(text: str) -> date:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from peaka_async._codec import decode
 from peaka_async.models import QueryResult, Record, ResultCell, ResultColumn
+from peaka_async.models._cell_values import DataType, data_type_of
 
 EAST = timezone(timedelta(hours=2))
 ID = "6243f42a-42d0-4821-a90f-763cda6cda50"
@@ -46,6 +47,26 @@ CELLS = [
     ("timestamp with time zone", "2024-01-15T10:11:12Z", datetime(2024, 1, 15, 10, 11, 12, tzinfo=UTC)),
     ("uuid", ID, UUID(ID)),
     ("json", '{"a":[1,null]}', {"a": [1, None]}),
+    ("smallint", "+7", 7),
+    ("int", "0", 0),
+    (" BigInt ", "5", 5),
+    ("float", "1", 1.0),
+    ("double precision", ".5", 0.5),
+    ("double", "5.", 5.0),
+    ("double", "Infinity", float("inf")),
+    ("double", "+Infinity", float("inf")),
+    ("numeric", "-1.50", Decimal("-1.50")),
+    ("decimal( 12 , 2 )", "1e3", Decimal("1e3")),
+    ("time", "12:34", time(12, 34)),
+    ("time", "12:34:56.1", time(12, 34, 56, 100000)),
+    ("time with time zone", "10:11:12 -02:30", time(10, 11, 12, tzinfo=timezone(-timedelta(hours=2, minutes=30)))),
+    ("time with time zone", "10:11:12 UTC", time(10, 11, 12, tzinfo=UTC)),
+    ("timestamp without time zone", "2024-01-15 10:11", datetime(2024, 1, 15, 10, 11)),  # noqa: DTZ001
+    (
+        "timestamp(3) with time zone",
+        "2024-01-15 10:11:12.345 +0530",
+        datetime(2024, 1, 15, 10, 11, 12, 345000, timezone(timedelta(hours=5, minutes=30))),
+    ),
     ("varchar(10)", "001", "001"),
     ("varchar", "", ""),
 ]
@@ -53,6 +74,29 @@ KEPT = [
     ("bigint", "x"),
     ("bigint", "1.5"),
     ("bigint", "\u0661"),
+    ("bigint", "5x"),
+    ("bigint", "1_000"),
+    ("bigint", ""),
+    ("double", "1.5x"),
+    ("double", "1_0.5"),
+    ("double", "infinity"),
+    ("double", "nan"),
+    ("double", " 1"),
+    ("decimal(5,2)", "1.5x"),
+    ("decimal(5,2)", "NaN"),
+    ("decimal(5,2)", "1_0"),
+    ("decimal(5,2)", "1e99999999999999999999"),
+    ("date", "2024-01-15x"),
+    ("date", "20240115"),
+    ("date", "2024-W03-1"),
+    ("time", "12:34x"),
+    ("time", "12:34:56 Europe/Istanbul"),
+    ("time with time zone", "10:11:12"),
+    ("time with time zone", "10:11:12+02:000"),
+    ("timestamp", "2024-01-15 10:11:12 UTC!"),
+    ("timestamp", "20240115 10:11:12"),
+    ("timestamp with time zone", "2024-01-15 10:11:12 Europe"),
+    ("json", "[" * 100_000),
     ("decimal(5,2)", "1,5"),
     ("double", "1e"),
     ("boolean", "yes"),
@@ -70,6 +114,37 @@ KEPT = [
     ("", "5"),
     (None, "5"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("bigint", DataType("bigint", (), zoned=False)),
+        ("decimal(12,2)", DataType("decimal", (12, 2), zoned=False)),
+        (" DECIMAL ( 12 , 2 ) ", DataType("decimal", (12, 2), zoned=False)),
+        ("timestamp(6) with time zone", DataType("timestamp", (6,), zoned=True)),
+        ("timestamp without time zone", DataType("timestamp", (), zoned=False)),
+        ("double precision", DataType("double precision", (), zoned=False)),
+        ("array(bigint)", None),
+        ("map(a, b)", None),
+        ("row(a bigint)", None),
+        ("decimal(12,-2)", None),
+        ("", None),
+    ],
+)
+def test_the_name_of_a_type(name, expected):
+    """The name has a base, parameters and perhaps a time zone; types that hold others are not read."""
+    found = data_type_of(name)
+
+    assert found == expected
+    assert found is None or (type(found.parameters), type(found.zoned)) == (tuple, bool)
+    assert DataType("date") == DataType("date", (), zoned=False)
+
+
+@pytest.mark.parametrize("kind", ["varchar", "char(5)", "text"])
+def test_texts_in_pandas(kind):
+    """They become pandas' strings, which hold NULL."""
+    assert str(result_of([("a", kind, "x")]).to_pandas()["a"].dtype) == "string"
 
 
 def result_of(*rows):
@@ -230,6 +305,7 @@ WITHOUT = """
 import sys
 sys.modules["pandas"] = sys.modules["pyarrow"] = None
 from peaka_async import ConfigurationError
+from peaka_async.models._cell_values import DataType, data_type_of
 from peaka_async.models import QueryResult
 for make in (QueryResult().to_pandas, QueryResult().to_arrow):
     try:
