@@ -31,13 +31,23 @@ def encode(value: object) -> bytes:
     Raises:
         Mismatch: a part of the value has no JSON form.
     """
-    tree = _converter().unstructure(value)
+    tree = _tree_of(value)
     check(tree, "$", 0)
     try:
         return dumper()(tree)
     except (ValueError, TypeError, RecursionError):
         pass
     raise Mismatch("$", "a text holds a lone surrogate, which UTF-8 cannot encode")
+
+
+def _tree_of(value: object) -> object:
+    try:
+        return _converter().unstructure(value)
+    except RecursionError:
+        problem = "the value is nested too deeply, or contains itself"
+    except (TypeError, AttributeError):
+        problem = "a value does not have the type of its field, or a member's name is not a string"
+    raise Mismatch("$", problem)
 
 
 def to_data(value: object, *, confidential: bool) -> dict[str, Any]:
