@@ -82,6 +82,8 @@ class Request(Generic[T_co]):
     path: Mapping[str, str] = attrs.field(kw_only=True, default=_NOTHING)
     query: Mapping[str, QueryValue] = attrs.field(kw_only=True, default=_NOTHING)
     body: object = attrs.field(kw_only=True, default=None, repr=False)
+    takes: type[object] | None = attrs.field(kw_only=True, default=None)
+    """What the body must be an instance of; None if several forms will do."""
     headers: Mapping[str, str] = attrs.field(kw_only=True, default=_NOTHING, repr=False)
     server_timeout: float | None = attrs.field(kw_only=True, default=None)
     partner_only: bool = attrs.field(kw_only=True, default=False)

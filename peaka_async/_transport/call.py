@@ -161,6 +161,10 @@ class Call:
 
 def _encoded(request: Request[T]) -> bytes | Content | None:
     body = request.body
+    if request.takes is not None and not isinstance(body, request.takes):
+        hint = " Make one with Oauth2Callback.from_redirect." if hasattr(request.takes, "from_redirect") else ""
+        msg = f"it takes a value of type {request.takes.__name__}, not {type(body).__name__}. Nothing was sent.{hint}"
+        raise ConfigurationError(msg, operation=request.operation)
     if body is None or isinstance(body, Content):
         return body
     try:

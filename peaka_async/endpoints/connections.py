@@ -104,6 +104,7 @@ class Connections(Group):
                 "/connections/{project_id}/oauth2",
                 path={"project_id": project_id},
                 body=callback,
+                takes=Oauth2Callback,
                 returns=Connection,
                 safety=Safety.ONCE,
             )
