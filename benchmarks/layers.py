@@ -19,6 +19,7 @@ from peers import QUERY, recording, sampling_nothing
 
 import peaka_async
 from peaka_async._transport.message import Fields, Reply
+from peaka_async._transport.wire import Wire
 
 BODY = b'{"id":"6243f42a-42d0-4821-a90f-763cda6cda50","name":"exampleOauth2Connection","type":"google_analytics"}'
 CALLS = 20_000
@@ -30,8 +31,8 @@ class Lane:
     def find(self, _: object) -> Lane:
         return self
 
-    async def exchange(self, *_: object) -> Reply:
-        reply = Reply(Fields(), 200)
+    async def exchange(self, _: object, wire: Wire) -> Reply:
+        reply = wire.head = Reply(Fields(), 200)
         reply.body = BODY
         return reply
 
