@@ -1,4 +1,4 @@
-"""What reads bytes of strangers. Each target takes any bytes, and raises nothing but the package's own errors."""
+"""Targets for the fuzzer: each takes any bytes, and raises only errors that the package documents."""
 
 from __future__ import annotations
 
