@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -79,3 +80,14 @@ async def test_nothing_is_left_over(deadlines):
     await asyncio.gather(*(limited(deadlines, 9, asyncio.sleep(0)) for _ in range(50)))
 
     assert len(deadlines._limits) == 0
+
+
+async def test_a_cancellation_that_was_swallowed_is_taken_back(deadlines):
+    """What the task does after the limit is not cancelled by it."""
+    limit = Limit()
+    deadlines.enter(limit, asyncio.get_running_loop().time() + 1)
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(9)
+    deadlines.leave(limit)
+
+    assert (limit.expired, asyncio.current_task().cancelling()) == (True, 0)
