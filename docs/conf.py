@@ -21,6 +21,7 @@ extensions = [
     "myst_parser",
     "operations_table",
     "retry_table",
+    "telemetry_table",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "worker_table",
