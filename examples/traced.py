@@ -29,7 +29,11 @@ def set_up(endpoint: str) -> TracerProvider:
 
 async def main() -> None:
     async with Emulator() as emulator, PeakaClient(emulator.api_key, base_url=emulator.base_url) as peaka:
-        credential = OAuth2Credential("app", "s3cret", "https://app.example/oauth2/mycallback")
+        credential = OAuth2Credential(
+            client_id="app",
+            client_secret="s3cret",  # noqa: S106 - the local Peaka's own
+            redirect_url="https://app.example/oauth2/mycallback",
+        )
         with trace.get_tracer("acme").start_as_current_span("GET /oauth2/mycallback"):
             pending = await peaka.connections.create(
                 emulator.project_id, ConnectionRequest("Acme CRM", "hubspot", credential)
