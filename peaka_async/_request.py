@@ -83,7 +83,7 @@ class Request(Generic[T_co]):
     query: Mapping[str, QueryValue] = attrs.field(kw_only=True, default=_NOTHING)
     body: object = attrs.field(kw_only=True, default=None, repr=False)
     takes: type[object] | None = attrs.field(kw_only=True, default=None)
-    """What the body must be an instance of; None if several forms will do."""
+    """The class that the body must be an instance of; None if it can have several forms."""
     headers: Mapping[str, str] = attrs.field(kw_only=True, default=_NOTHING, repr=False)
     server_timeout: float | None = attrs.field(kw_only=True, default=None)
     partner_only: bool = attrs.field(kw_only=True, default=False)

@@ -253,7 +253,7 @@ async def test_headers_are_shown_nowhere_and_stay_with_the_api():
 
 @pytest.mark.parametrize("callback", ["code=1234&state=xyz", b"code=1234", {"queryParameters": "code=1234"}, None])
 async def test_a_callback_of_another_type_is_refused(callback):
-    """The code stays where it is, and the error says how to make a callback of it."""
+    """The code is not taken out of the query, and the error says how to make a callback of it."""
     async with ScriptedServer() as server, PeakaClient(KEY, base_url=server.base_url) as peaka:
         with pytest.raises(ConfigurationError, match=r"Oauth2Callback\.from_redirect") as raised:
             await peaka.connections.oauth2_callback("p", callback)

@@ -1,4 +1,4 @@
-"""What one call sends: its target, percent-encoded, and values that no URL can carry."""
+"""The target that a call sends, percent-encoded, and the values that no URL can carry."""
 
 from __future__ import annotations
 

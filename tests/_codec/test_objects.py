@@ -79,7 +79,7 @@ def test_each_field_is_read():
 
 @pytest.mark.parametrize("absent", [{}, dict.fromkeys([*WHOLE, "when"])])
 def test_what_is_absent_or_null_has_its_default(absent):
-    """A default that is made anew is not shared."""
+    """Each object gets a default of its own."""
     first, second = read({**absent, "id": "1"}), read({**absent, "id": "1"})
 
     assert first == Thing("1", None)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("polled_often")
 
 
 def examples(name):
-    """What the code of a page defines."""
+    """Run the code of a page, and return the names that it defines."""
     found = {}
     for block in BLOCK.findall((PAGES / f"{name}.md").read_text(encoding="utf-8")):
         exec(compile(block, f"{name}.md", "exec"), found)  # noqa: S102 - the project's own examples
@@ -87,7 +87,7 @@ async def test_chat(quick):
 
 
 async def test_test_with_the_emulator():
-    """What the page on the emulator itself does."""
+    """Run the page about the emulator itself."""
     page = examples("test-with-the-emulator")
 
     assert await page["count"]() == 25_000
