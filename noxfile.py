@@ -178,7 +178,7 @@ def browser(session: nox.Session) -> None:
 def workers(session: nox.Session) -> None:
     """Run the tests of the task queues with real brokers."""
     session.install(".[emulator,redis,web]", *group("workers"))
-    session.run("pytest", *(session.posargs or ["-q"]), "tests/integrations")
+    session.run("pytest", *(session.posargs or ["-q"]), "tests/integrations", "tests/test_errors.py")
 
 
 @nox.session(python=THIS_PYTHON)

@@ -119,7 +119,6 @@ def test_each_deviation_of_the_table_is_in_the_code():
 
 def test_the_documentation_makes_its_table_of_the_code(monkeypatch):
     """One row for each deviation, without marks."""
-    pytest.importorskip("docutils")
     monkeypatch.setattr(sys, "path", [str(ROOT / "docs" / "_ext"), *sys.path])
     import deviations_table  # noqa: PLC0415
 
