@@ -223,5 +223,7 @@ async def attacker_site():
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     site.url = f"http://attacker.example:{runner.addresses[0][1]}/"
+    # Ports do not count for what a browser calls a site, nor for its cookies.
+    site.sibling = f"http://localhost:{runner.addresses[0][1]}/"
     yield site
     await runner.cleanup()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from urllib.parse import urlsplit
 
@@ -219,6 +220,58 @@ async def test_an_attackers_page_begins_nothing(example, make_person, emulator, 
     await victim.page.goto(example.origin)
     assert await victim.title() == "Hello victim"
     assert emulator.connections() == []
+
+
+async def test_a_sibling_site_begins_nothing(example, make_person, emulator, attacker_site):
+    """Neither by a form, nor by a link, a redirect or a frame: it is of the same site, and not of the same origin."""
+    victim = await make_person("victim")
+    await victim.sign_in(example.origin)
+    begin = f"{example.origin}/connect/begin?connector=hubspot"
+    for attack in (
+        f"<form method='post' action='{begin}'></form><script>{SUBMIT}</script>",
+        f"<script>location = '{begin}'</script>",
+        f"<iframe src='{begin}'></iframe>",
+    ):
+        attacker_site.body = attack
+        await victim.page.goto(attacker_site.sibling)
+        await victim.page.wait_for_load_state("networkidle")
+
+    assert emulator.connections() == []
+
+
+@pytest.mark.parametrize("tossed", ["\u2000{name}={value}; Path=/", "{name}={value}; Domain=localhost; Secure; Path=/"])
+async def test_a_sibling_site_tosses_cookies(example, make_person, emulator, attacker_site, tossed):
+    """The attacker's session and flow in the victim's browser: the victim's consent completes nothing."""
+    mallory, victim = await make_person("mallory"), await make_person("victim")
+    url = await to_consent(mallory, example)
+    cookies = {each["name"]: each["value"] for each in await mallory.context.cookies(example.origin)}
+    ((name, value),) = [each for each in cookies.items() if "peaka-connect" in each[0]]
+    session = cookies["session"]
+    toss = tossed.format(name=name, value=value)
+    attacker_site.body = f"<script>document.cookie = {json.dumps(toss)}; document.cookie = 'session={session}'</script>"
+    await victim.page.goto(attacker_site.sibling)
+    sent = [each["name"] for each in await victim.context.cookies(example.origin)]
+    await victim.page.goto(url)
+    await victim.click("Allow")
+    await victim.page.get_by_text("belongs to another browser or user").wait_for()
+
+    assert "session" in sent
+    assert name not in sent
+    assert posted(emulator) == [0]
+
+
+async def test_pages_are_accessible(example, make_person, emulator):
+    """Axe finds nothing in what a person meets on the way."""
+    axe = pytest.importorskip("axe_playwright_python.async_playwright").Axe()
+    alice = await make_person("alice")
+    await to_consent(alice, example)
+    await alice.click("Deny")
+    await alice.page.get_by_text("Nothing was connected").wait_for()
+    found = [await axe.run(alice.page)]
+    await alice.page.goto(f"{example.origin}/connect/return?code=1&state=2")
+    found.append(await axe.run(alice.page))
+
+    assert [each.generate_report() for each in found if each.violations_count] == []
 
 
 async def test_a_provider_written_by_others(make_example, make_person, mock_server_emulator, exchanged):
