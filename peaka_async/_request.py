@@ -109,7 +109,7 @@ class Request(Generic[T_co]):
         """
         if self.url is not None:
             return self.url
-        path = _fill(self.template, self.path, self.operation) if self.path else self.template
+        path = _fill(self.template, self.path, self.operation)
         if self.query:
             pairs = [(camel(k), _query_text(k, v, self.operation)) for k, v in self.query.items() if v is not None]
             if pairs:
@@ -156,8 +156,7 @@ def _route(template: str) -> str:
 def _split(template: str) -> tuple[tuple[str, str], ...]:
     """The template as (literal, parameter name) pairs; the last name may be empty."""
     parts = _PLACEHOLDER.split(template)
-    names = [*parts[1::2], ""] if len(parts) % 2 else parts[1::2]
-    return tuple(zip(parts[::2], names, strict=True))
+    return tuple(zip(parts[::2], [*parts[1::2], ""], strict=True))
 
 
 def _fill(template: str, values: Mapping[str, str], operation: str) -> str:

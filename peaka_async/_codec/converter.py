@@ -89,7 +89,6 @@ def _converter(*, confidential: bool = True) -> cattrs.Converter:
     converter.register_structure_hook(int, hooks.read_integer)
     converter.register_structure_hook(float, hooks.read_float)
     converter.register_structure_hook(datetime, hooks.read_timestamp)
-    converter.register_structure_hook_func(lambda kind: kind is NoneType, hooks.read_none)
     converter.register_structure_hook_func(lambda kind: kind in {object, Any}, hooks.read_anything)
     converter.register_structure_hook_factory(hooks.is_attrs, objects.object_factory)
     converter.register_structure_hook_factory(hooks.is_list, hooks.list_factory)

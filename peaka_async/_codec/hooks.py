@@ -57,10 +57,6 @@ def read_float(value: Any, _: object) -> float:
     raise Mismatch("$", "the number is too large")
 
 
-def read_none(value: Any, _: object) -> None:
-    return None
-
-
 def read_anything(value: object, _: object) -> object:
     return value
 

@@ -97,7 +97,7 @@ def _without_none(hint: object) -> object:
     members = tuple(member for member in get_args(hint) if member is not NoneType)
     if len(members) == len(get_args(hint)):
         return hint
-    return members[0] if len(members) == 1 else Union[members]  # noqa: UP007 - made of a tuple at run time
+    return Union[members]  # noqa: UP007 - made of a tuple at run time
 
 
 def json_name(field: attrs.Attribute[Any]) -> str:
