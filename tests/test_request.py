@@ -43,6 +43,8 @@ def test_a_parameter_stays_one_segment(value, encoded):
     [
         ("", "must not be empty"),
         (" \t", "must not be empty"),
+        ("   ", "must not be empty"),
+        ("x" * 2047 + "\n", "holds a control character"),
         (".", "must not be a dot segment: it would address another path"),
         ("..", "must not be a dot segment: it would address another path"),
         ("x" * 2049, "is longer than 2048 characters"),
@@ -113,6 +115,11 @@ def test_a_query_value_that_no_url_can_carry(value):
     with pytest.raises(ConfigurationError, match=r"group\.get: q holds a lone surrogate.*Nothing was sent") as raised:
         request("/a", query={"q": value}).target()
     assert raised.value.operation == "group.get"
+
+
+def test_the_names_of_safety():
+    """Tables and documents show them."""
+    assert [each.value for each in Safety] == ["safe", "idempotent", "once"]
 
 
 def test_another_host():

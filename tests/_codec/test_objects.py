@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 import attrs
 import pytest
 
-from peaka_async._codec import Mismatch, converter, decode, encode
+from peaka_async._codec import MILLIS, Mismatch, converter, decode, encode
 from peaka_async._codec.converter import from_data, to_data
 from peaka_async._codec.objects import BULKY, object_factory
 
@@ -31,6 +31,8 @@ class Thing:
     inner: Inner | None = None
     anything: object = None
     some: Any = "some"
+    either_way: int | str = 0
+    old: Annotated[datetime, MILLIS] | None = None
     computed: str = attrs.field(init=False, default="computed")
     after: int | None = None
     big_name: str | None = attrs.field(default=None, kw_only=True, metadata={"json": "bigNAME"})
@@ -50,6 +52,7 @@ def read(value, kind=Thing):
     return decode(json.dumps(value).encode(), kind)
 
 
+OLD = datetime(1970, 1, 1, 0, 0, 1, 500_000, UTC)
 WHOLE = {
     "id": "1",
     "maybe": "m",
@@ -59,6 +62,8 @@ WHOLE = {
     "inner": {"id": "2"},
     "anything": [1, None],
     "some": {"a": 1},
+    "eitherWay": "x",
+    "old": 1500,
     "after": 7,
     "bigNAME": "big",
     "either": ["x"],
@@ -70,7 +75,7 @@ WHOLE = {
 def test_each_field_is_read():
     """By the API's name, into the argument of its own; what the class computes is not read."""
     expected = Thing(
-        "1", "m", 0, ["a"], False, None, Inner("2"), [1, None], {"a": 1}, 7,  # noqa: FBT003 - in the class's order
+        "1", "m", 0, ["a"], False, None, Inner("2"), [1, None], {"a": 1}, "x", OLD, 7,  # noqa: FBT003 - in the class's order
         big_name="big", either=["x"], key="k", text="t",
     )  # fmt: skip
 
@@ -99,6 +104,7 @@ def test_what_is_absent_or_null_has_its_default(absent):
         ({"inner": {}}, "$.inner.id", "is missing"),
         ({"inner": []}, "$.inner", "expected an object, got a list"),
         ({"either": "x"}, "$.either", "expected a whole number, got a string"),
+        ({"eitherWay": 1.5}, "$.eitherWay", "expected a whole number, got a number"),
         ({"bigNAME": 1}, "$.bigNAME", "expected a string, got a number"),
     ],
 )
@@ -119,7 +125,7 @@ def test_what_is_written():
     """Under the API's names, without what is None."""
     written = json.loads(encode(read(WHOLE)))
 
-    assert written == {**WHOLE, "computed": "computed"}
+    assert written == {**WHOLE, "computed": "computed", "old": "1970-01-01T00:00:01.500000Z"}
     assert json.loads(encode(Inner("1"))) == {"id": "1"}
 
 

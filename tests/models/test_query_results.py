@@ -147,6 +147,12 @@ def test_texts_in_pandas(kind):
     assert str(result_of([("a", kind, "x")]).to_pandas()["a"].dtype) == "string"
 
 
+@pytest.mark.parametrize("text", ["2024-01-15 10:11:12 UTC", "2024-01-15T10:11:12Z"])
+def test_utc_is_pythons_own(text):
+    """It compares and pickles without a database of zones."""
+    assert only_value("timestamp with time zone", text).tzinfo is UTC
+
+
 def result_of(*rows):
     """Make a result in the format CELL_TYPED, as the service sends it."""
     data = [
