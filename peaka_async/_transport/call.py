@@ -1,4 +1,4 @@
-"""The course of one call, and what it brings back."""
+"""The state of one call, and its raw response."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ T = TypeVar("T")
 @final
 @attrs.define(eq=False)
 class RawResponse(Generic[T]):
-    """A call's value with what came around it.
+    """The value of a call with its status, headers and attempts.
 
     Attributes:
-        value: what the method returns.
+        value: the value that the method returns.
         status: the HTTP status.
-        headers: the answer's headers, names in lower case.
-        attempts: the ledger, one `Attempt` for each request that was made or tried.
+        headers: the answer's headers; names are in lower case.
+        attempts: one `Attempt` for each request that was sent or could not be.
     """
 
     value: T
@@ -52,7 +52,7 @@ class RawResponse(Generic[T]):
 
 
 captured: ContextVar[list[RawResponse[object]] | None] = ContextVar("captured", default=None)
-"""Where the caller asks for more than the value: the calls made in this context, with what came around them."""
+"""The raw responses of calls in this context, for `with_raw_response`."""
 
 
 @final
@@ -68,7 +68,7 @@ class OpenAnswer:
 
 @final
 class Call:
-    """The course of one call."""
+    """The state of one call."""
 
     __slots__ = (
         "attempts",
@@ -121,28 +121,28 @@ class Call:
         self.deadline = None if total is None else monotonic() + total
 
     def remaining(self) -> float | None:
-        """Seconds until the deadline; None where there is none."""
+        """The seconds until the deadline; None if there is none."""
         return None if self.deadline is None else self.deadline - monotonic()
 
     def secrets(self) -> Secrets:
-        """What the call has sent in confidence so far."""
+        """The secrets that the call has sent so far."""
         request = self.request
         in_url = confidential_in_url(self.target) if request.elsewhere else ()
         return Secrets([*self.keys, *confidential(request.body), *in_url])
 
     def enter(self, pool: Pool) -> None:
-        """Use a pool until the call ends."""
+        """Mark the pool as used by this call."""
         if self.pool is None:
             self.pool = pool
             pool.enter(self)
 
     def leave(self) -> None:
-        """Let the pool be closed."""
+        """Mark the pool as no longer used by this call."""
         if self.pool is not None:
             self.pool.leave(self)
 
     def record(self, wire: Wire, seconds: float, error: BaseException | None) -> None:
-        """Note how an attempt ended; the ledger line of a success is written only for those who read it."""
+        """Record the end of an attempt. A success is added to the ledger only if it will be read."""
         self.attempts += 1
         if error is None and not self.watched:
             self.unwritten = wire, seconds
@@ -151,7 +151,7 @@ class Call:
         self.ledger += (_ledger_line(self.attempts, wire, seconds, error, self.secrets()),)
 
     def whole_ledger(self) -> tuple[Attempt, ...]:
-        """The ledger with the line of an answer that came, though the call failed after it."""
+        """The ledger, including the last answer if the call failed after it."""
         if self.unwritten is not None:
             wire, seconds = self.unwritten
             self.unwritten = None
@@ -195,7 +195,7 @@ def _ledger_line(number: int, wire: Wire, seconds: float, error: BaseException |
 
 
 def explain(error: BaseException, request: Request[T], call: Call | None) -> None:
-    """Add to an error what only the whole call knows; a call that was never described has no course."""
+    """Add the operation and the attempts to an error. If the request was invalid, there is no call."""
     if isinstance(error, PeakaError):
         error.operation = request.operation
         error.attempts = () if call is None else call.whole_ledger()

@@ -1,6 +1,6 @@
-"""When a failed attempt is made again, and after how long: decisions only, no I/O.
+"""Retries: whether a failed attempt is repeated, and after how long. No I/O.
 
-The rule is in `RetryPolicy.explain`; tenacity drives the waits from the first failure on.
+`RetryPolicy.explain` decides; tenacity runs the waits after the first failure.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# What a server, or a gateway before it, answers in passing. ONCE operations do not repeat them: a gateway can
-# answer each of these after it has forwarded the request.
+# Temporary errors of a server, or of a gateway in front of it. ONCE operations are not repeated after them, because a
+# gateway can send each of them after it has forwarded the request.
 _TRANSIENT_STATUSES = frozenset({408, 425, 500, 502, 503, 504})
 
-# An attempt that finds nobody at the other end costs the server nothing: the waits between them need not grow long.
+# An attempt without a connection costs the server nothing, so the waits between such attempts stay short.
 _MAX_UNSENT_BACKOFF = 2.0
 
-# An attempt that begins with less time left could not end well, and a ONCE call could end with its outcome unknown.
+# With less time than this, an attempt would probably fail, and a ONCE call could end with an unknown outcome.
 _LEAST_SECONDS = 0.1
 
 
 class Failure(enum.Enum):
-    """The kinds of failed attempts: what may follow depends on them."""
+    """The kinds of failed attempts, which decide what follows."""
 
     NOT_SENT = "not_sent"
-    """Nobody was reached, which can change: refused, reset, or no connection in time."""
+    """No connection, perhaps temporarily: it was refused, reset, or not made in time."""
 
     UNREACHABLE = "unreachable"
-    """Nobody was reached, and another attempt hardly helps: the name does not resolve, or TLS fails."""
+    """No connection, probably permanently: the name does not resolve, or TLS fails."""
 
     MAYBE_SENT = "maybe_sent"
-    """It was sent, at least in part, and no complete answer came."""
+    """The request was sent, at least in part, and no complete answer came."""
 
     RATE_LIMITED = "rate_limited"
     """429."""
@@ -55,7 +55,7 @@ class Failure(enum.Enum):
     """408, 425, 500, 502, 503 or 504."""
 
     FINAL = "final"
-    """Another attempt would end the same way."""
+    """Another attempt would have the same result."""
 
     @classmethod
     def of(cls, error: PeakaError) -> Failure:
@@ -79,42 +79,42 @@ class Failure(enum.Enum):
 
     @property
     def counted(self) -> bool:
-        """Whether it is one of the policy's `attempts`, and its repetition is paid from the budget."""
+        """Whether the attempt counts as one of the policy's `attempts`, and a retry is paid from the budget."""
         return self not in {Failure.NOT_SENT, Failure.RATE_LIMITED}
 
 
 @final
 @attrs.frozen
 class Decision:
-    """What follows a failed attempt."""
+    """The decision after a failed attempt."""
 
     retry: bool
     """Whether another attempt is made."""
 
     reason: str
-    """Why, or why not, in a sentence."""
+    """The reason for the decision, in a sentence."""
 
     delay: float = 0.0
     """Seconds until the next attempt."""
 
     source: str | None = None
-    """Where the delay comes from: `backoff`, `retry-after`, `retry-after-ms` or `retry-after-date`."""
+    """The source of the delay: `backoff`, `retry-after`, `retry-after-ms` or `retry-after-date`."""
 
     outcome_unknown: bool = False
-    """Whether nobody knows if the operation took effect, and repeating it could do harm."""
+    """Whether the operation may have taken effect, and repeating it could do harm."""
 
 
 @final
 @attrs.frozen
 class Hint:
-    """The wait that a server asked for."""
+    """A wait that a server asked for."""
 
     seconds: float
     source: str
 
 
 def _full_jitter(ceiling: float) -> float:
-    return random.uniform(0.0, ceiling)  # noqa: S311 - it spreads callers, it protects nothing
+    return random.uniform(0.0, ceiling)  # noqa: S311 - not used for security
 
 
 @final
@@ -122,18 +122,19 @@ def _full_jitter(ceiling: float) -> float:
 class RetryPolicy:
     """Which failures are retried, how often and how fast.
 
-    A call is repeated only if a repetition cannot do harm: see `explain`. Immutable; give another one to
+    A call is repeated only if this can do no harm; see `explain`. A policy is immutable. Pass it to
     `PeakaClient(retry=…)` or `with_options(retry=…)`. `RetryPolicy(attempts=1)` never repeats anything.
 
     Attributes:
-        attempts: requests made for one call at the most, the first included. Attempts that reached nobody and
-            attempts that were answered 429 do not count: see `unsent_seconds`, and the call's deadline.
-        backoff: seconds; the longest wait after the first failure. It doubles with each failure.
-        rate_limit_backoff: seconds; the same after a 429, and the spread above the wait that a server asked for.
-        max_backoff: seconds; where the doubling ends.
-        max_retry_after: seconds; a server that asks for a longer wait makes the call fail at once.
-        unsent_seconds: seconds for which attempts that reach nobody are repeated, within the call's deadline.
-        jitter: draws the wait from its ceiling; the default draws uniformly from 0 to the ceiling.
+        attempts: the largest number of attempts of a call, including the first. Attempts without a connection, and
+            attempts that were answered with 429, do not count: `unsent_seconds` and the call's deadline limit them.
+        backoff: the longest wait after the first failure, in seconds. It doubles with each failure.
+        rate_limit_backoff: the same after a 429, in seconds. It is also the spread above a wait that the server asks
+            for.
+        max_backoff: the limit of the doubling, in seconds.
+        max_retry_after: if a server asks for a longer wait, in seconds, the call fails at once.
+        unsent_seconds: how long attempts without a connection are repeated, in seconds, within the call's deadline.
+        jitter: returns a wait for its upper limit. The default is a random number from 0 to the limit.
     """
 
     attempts: int = attrs.field(default=3, validator=attrs.validators.ge(1))
@@ -153,17 +154,17 @@ class RetryPolicy:
         remaining: float | None = None,
         unsent_for: float = 0.0,
     ) -> Decision:
-        """Say whether a failed attempt is followed by another, why, and after how long.
+        """Decide whether a failed attempt is repeated, and after how long.
 
-        Pure but for the jitter.
+        Apart from the jitter, the result depends only on the arguments.
 
         Args:
-            request: what was to be sent.
-            failure: how the attempt ended.
-            attempt: how many attempts ended in this way, this one included. The ways are: nobody was reached, 429,
-                and everything else.
-            remaining: seconds left of the call's deadline; None if it has none.
-            unsent_for: seconds since the call's first attempt that reached nobody.
+            request: the request of the attempt.
+            failure: the error of the attempt.
+            attempt: the number of attempts that have failed in this way, including this one. The ways are: no
+                connection, 429, and everything else.
+            remaining: the seconds until the call's deadline; None if it has no deadline.
+            unsent_for: the seconds since the call's first attempt without a connection.
         """
         kind = Failure.of(failure)
         refusal = self._refusal(kind, request, failure, attempt, unsent_for)
@@ -179,22 +180,22 @@ class RetryPolicy:
         ceiling = self._ceiling(kind, attempt) if not floor else self.rate_limit_backoff
         if kind is Failure.NOT_SENT:
             ceiling = min(ceiling, self.unsent_seconds - unsent_for)
-        # Half of the time that is left stays for the attempt.
+        # Half of the remaining time is kept for the attempt.
         delay = floor + self.jitter(min(ceiling, (limit - floor) / 2))
         source = "backoff" if hint is None or not floor else hint.source
         return Decision(retry=True, reason=_why(kind, failure), delay=delay, source=source)
 
     def _ceiling(self, kind: Failure, attempt: int) -> float:
-        """The longest wait if the server asked for none."""
+        """The longest wait, if the server asked for none."""
         base = self.rate_limit_backoff if kind is Failure.RATE_LIMITED else self.backoff
         cap = min(self.max_backoff, _MAX_UNSENT_BACKOFF) if kind is Failure.NOT_SENT else self.max_backoff
-        # 2**attempt overflows a float from 1024 on; the cap is reached long before.
+        # 2**attempt overflows a float at 1024; the limit is reached long before.
         return min(base * 2.0 ** min(attempt - 1, 60), cap)
 
     def _refusal(
         self, kind: Failure, request: Request[object], failure: PeakaError, attempt: int, unsent_for: float
     ) -> Decision | None:
-        """The decision if another attempt is ruled out, None if it is not."""
+        """The decision against another attempt; None if another attempt is possible."""
         once, body = request.safety is Safety.ONCE, request.body
         if kind is Failure.MAYBE_SENT and once:
             reason = "it may have been sent, and a second send could do harm"
@@ -207,11 +208,11 @@ class RetryPolicy:
         elif self.attempts == 1:
             reason = "the policy makes one attempt"
         elif _is_used_up(body) and not _is_unsent(failure):
-            reason = "its body was taken from a source that cannot be read again"
+            reason = "its body cannot be read again"
         elif kind.counted and attempt >= self.attempts:
             reason = f"all {self.attempts} attempts were made"
         elif kind is Failure.NOT_SENT and unsent_for >= self.unsent_seconds:
-            reason = f"nobody was reached for {self.unsent_seconds:g} s"
+            reason = f"no connection could be made for {self.unsent_seconds:g} s"
         else:
             return None
         return Decision(retry=False, reason=reason)
@@ -226,7 +227,7 @@ def _is_unsent(failure: PeakaError) -> bool:
 
 
 def _may_follow_the_work(failure: PeakaError) -> bool:
-    """Whether a gateway can answer this after it has forwarded the request."""
+    """Whether a gateway can send this answer after it has forwarded the request."""
     status = _status(failure)
     return status is not None and (status in _TRANSIENT_STATUSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR)
 
@@ -238,18 +239,18 @@ def _status(failure: PeakaError) -> int | None:
 def _why_final(failure: PeakaError) -> str:
     if isinstance(failure, PeakaTimeoutError) and _is_unsent(failure):
         return "the call's time is up before it could be sent"
-    return "another attempt would end the same way"
+    return "another attempt would have the same result"
 
 
 def _why(kind: Failure, failure: PeakaError) -> str:
     status = _status(failure)
     if status is not None:
-        return f"{status} is passing"
+        return f"{status} is temporary"
     return "repeating it does no harm" if kind is Failure.MAYBE_SENT else "nothing was sent"
 
 
 def retry_hint(headers: Mapping[str, str], *, now: datetime | None = None) -> Hint | None:
-    """The wait that the answer's headers ask for (names in lower case); None where there is none or it is junk."""
+    """The wait that the answer's headers ask for (names in lower case); None if missing or invalid."""
     milliseconds = _seconds(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return Hint(milliseconds / 1000.0, "retry-after-ms")
@@ -260,7 +261,7 @@ def retry_hint(headers: Mapping[str, str], *, now: datetime | None = None) -> Hi
     at = _date(value)
     if at is None:
         return None
-    # The server's own clock, where it tells it, keeps a skewed local one out of the difference.
+    # If the server sends its time, the difference does not depend on the local clock.
     since = _date(headers.get("date")) or now or datetime.now(UTC)
     return Hint(max(0.0, (at - since).total_seconds()), "retry-after-date")
 
@@ -287,8 +288,8 @@ def _date(value: str | None) -> datetime | None:
 class RetryBudget:
     """A token bucket that stops a storm of retries: a retry costs, a success refunds.
 
-    Shared by all calls of a client to its host. While the service fails for everybody, the bucket runs dry and
-    calls fail with their first error. The numbers are those that AWS made the default of its SDKs in 2026.
+    All calls of a client to its host share it. If the service fails for everyone, the bucket runs empty, and calls fail
+    with their first error. The numbers are the defaults of AWS's SDKs since 2026.
     """
 
     __slots__ = ("capacity", "tokens")
@@ -300,7 +301,7 @@ class RetryBudget:
         self.tokens = capacity
 
     def spend(self) -> int:
-        """Take what a retry costs; 0 if the bucket does not hold it."""
+        """Take the cost of a retry from the bucket; 0 if it does not have enough."""
         if self.tokens < self.RETRY_COST:
             return 0
         self.tokens -= self.RETRY_COST
@@ -313,7 +314,7 @@ class RetryBudget:
 @final
 @attrs.define(eq=False)
 class Recovery:
-    """The course of one call after its first failure: asks the policy, pays from the budget, remembers the decision."""
+    """The retries of one call: it asks the policy, pays from the budget and keeps the last decision."""
 
     policy: RetryPolicy
     request: Request[object]
@@ -332,7 +333,7 @@ class Recovery:
         decided: Callable[[PeakaError, Decision], None],
         sleep: Callable[[float], Awaitable[None]],
     ) -> Awaitable[T]:
-        """Run `attempt` until it succeeds or the policy ends it; `decided` hears of each decision."""
+        """Run `attempt` until it succeeds or the policy stops; `decided` is called with each decision."""
         import tenacity  # noqa: PLC0415 - needed after a first failure only
 
         def judge(state: tenacity.RetryCallState) -> bool:

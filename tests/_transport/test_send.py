@@ -316,7 +316,7 @@ TRANSIENT = [408, 425, 500, 502, 503, 504]
 @pytest.mark.parametrize("status", TRANSIENT)
 @pytest.mark.parametrize("call", [safe, idempotent])
 async def test_transient_statuses_are_retried_where_that_does_no_harm(server, peaka, status, call):
-    """SAFE and IDEMPOTENT operations are sent again after an answer that is passing."""
+    """SAFE and IDEMPOTENT operations are sent again after a temporary error."""
     server.script(answer(status, {}))
 
     assert await call(peaka) == DONE
