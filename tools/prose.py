@@ -49,8 +49,6 @@ ALLOWED: dict[str, str] = {
     **dict.fromkeys(
         (
             "docs/",
-            "peaka_async/_transport/",
-            "peaka_async/cli/",
             "tests/_transport/",
             "tests/browser/",
             "tests/cli/",

@@ -1,4 +1,4 @@
-"""What an attempt waits for before it is sent: the key, the throttle and the application's limiter."""
+"""The waits of an attempt before it is sent: for the key, the throttle and the application's limiter."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from peaka_async._transport.throttle import Queue, TooLateError
 from peaka_async._transport.wire import Wire
 from peaka_async.errors import PeakaTimeoutError, RateLimitError, WireProgress
 
-# A key that lives short may have run out while its attempt waited for longer.
+# A short-lived key may have expired if its attempt has waited for longer than this.
 _KEY_KEEPS_SECONDS = 1.0
 
-# Passing an open door is no wait.
+# A shorter time is not recorded as a wait.
 _LEAST_WAIT = 0.001
 
 
 @final
 class Admission:
-    """Lets attempts to the API start, and learns from their answers when the next may."""
+    """Decides when attempts to the API may start, by the answers to previous attempts."""
 
     def __init__(self, settings: Settings, shared: Shared) -> None:
         self._credential = settings.credential
@@ -39,10 +39,10 @@ class Admission:
         self._queue = shared.queues.of(None) if isinstance(settings.credential, str) else None
 
     async def wait(self, call: Call) -> None:
-        """Wait until the attempt may start; it is in a queue from then on.
+        """Wait until the attempt may start.
 
         Raises:
-            PeakaTimeoutError: it may not before the deadline. Nothing was sent.
+            PeakaTimeoutError: it may not start before the deadline. Nothing was sent.
         """
         queue = call.queue = self._queue or await self._queue_of(call)
         waited = 0.0
@@ -54,7 +54,7 @@ class Admission:
             await self._fetch_key(call)
 
     def learn(self, call: Call, wire: Wire, error: BaseException | None, now: float) -> None:
-        """Tell the throttle how an attempt ended."""
+        """Report the result of an attempt to the throttle."""
         if call.queue is None or wire.head is None:
             return
         if isinstance(error, RateLimitError):
@@ -63,7 +63,7 @@ class Admission:
             call.queue.throttle.succeeded(now)
 
     async def tell_limiter(self, call: Call, error: RateLimitError) -> None:
-        """Tell the application's limiter of a 429, as far as the call has time for it."""
+        """Report a 429 to the application's limiter, within the call's time."""
         if self._limiter is None or call.queue is None:
             return
         limit = asyncio.timeout(call.remaining())
@@ -75,7 +75,7 @@ class Admission:
                 raise
 
     async def _queue_of(self, call: Call) -> Queue:
-        """The queue of those calls that have the same rate limit."""
+        """The queue of the calls with the same rate limit."""
         key = await self._fetch_key(call)
         return self._queues.of(hash(key) if self._throttle_key is None else self._throttle_key())
 
@@ -116,7 +116,7 @@ class Admission:
 
     @contextlib.asynccontextmanager
     async def _watched(self, call: Call, what: str) -> AsyncIterator[Wait]:
-        """Time a wait; a long one is logged while it goes on, and each when it ends."""
+        """Measure a wait. A long wait is logged while it goes on, and every wait when it ends."""
         operation, attempt = call.request.operation, call.attempts + 1
         loop, wait = asyncio.get_running_loop(), Wait(monotonic())
         watch = loop.call_later(LONG_SECONDS, self._voice.waits, operation, attempt, what)
@@ -132,13 +132,13 @@ class Admission:
 
 @attrs.define
 class Wait:
-    """How long something was waited for."""
+    """The duration of a wait."""
 
     began: float
     seconds: float = 0.0
 
 
 def _asked(call: Call, error: RateLimitError) -> float:
-    """Seconds for which a 429 asks everybody to wait."""
+    """The seconds that a 429 asks to wait."""
     asked = error.retry_after
     return min(call.retry.rate_limit_backoff if asked is None else asked, call.retry.max_retry_after)

@@ -1,4 +1,4 @@
-"""What the logger `peaka_async` says: retries and waits. Bodies, codes and keys are in no message."""
+"""The messages of the logger `peaka_async` about retries and waits. They contain no bodies, codes or keys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def switch_on() -> None:
-    """Log to stderr what PEAKA_LOG says, `info` or `debug`; an application that has handlers keeps its own."""
+    """Log to stderr at the level of PEAKA_LOG, `info` or `debug`, unless the application has its own handlers."""
     wanted = os.environ.get(_SWITCH, "").strip().lower()
     if not wanted:
         return
@@ -33,7 +33,7 @@ def switch_on() -> None:
 
 @final
 class Voice:
-    """Logs for a client: the first long wait of a minute at WARNING, so that nobody watches a silent program."""
+    """Logs for a client. The first long wait in a minute is logged at WARNING, to explain why a program is silent."""
 
     __slots__ = ("_quiet_until",)
 
@@ -41,7 +41,7 @@ class Voice:
         self._quiet_until = 0.0
 
     def retrying(self, operation: str, attempt: int, error: str, reason: str, delay: float) -> None:
-        """Say that another attempt follows."""
+        """Log that another attempt follows."""
         logger.log(
             self._level(delay),
             "%s: attempt %d failed (%s): %s; again in %.2f s",
@@ -54,7 +54,7 @@ class Voice:
         )
 
     def failed(self, operation: str, attempt: int, error: str, reason: str) -> None:
-        """Say that no other attempt follows."""
+        """Log that no other attempt follows."""
         logger.debug(
             "%s: attempt %d failed (%s): %s",
             operation,
@@ -65,7 +65,7 @@ class Voice:
         )
 
     def waits(self, operation: str, attempt: int, what: str) -> None:
-        """Say that an attempt has waited for long, and waits on."""
+        """Log that an attempt has been waiting for long."""
         logger.log(
             self._level(LONG_SECONDS),
             "%s: attempt %d waits for the %s",
@@ -76,7 +76,7 @@ class Voice:
         )
 
     def waited(self, operation: str, attempt: int, what: str, seconds: float) -> None:
-        """Say that an attempt has waited."""
+        """Log that an attempt has waited."""
         logger.info(
             "%s: attempt %d waited %.2f s for the %s",
             operation,

@@ -1,4 +1,4 @@
-"""The names of this package's own in spans, metrics and events; the documentation's table is made from them."""
+"""The package's own names in spans, metrics and events. The documentation's table is made from them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ ACTIVE = "peaka.client.active_operations"
 
 TABLE: tuple[tuple[str, str, str], ...] = (
     (OPERATION, "attribute of spans and metrics", "The operation, such as `connections.oauth2_callback`."),
-    (SAFETY, "attribute of the call's span", "`safe`, `idempotent` or `once`: what a second execution does."),
-    (ATTEMPTS, "attribute of the call's span", "How many attempts the call made."),
+    (SAFETY, "attribute of the call's span", "`safe`, `idempotent` or `once`: the effect of a second execution."),
+    (ATTEMPTS, "attribute of the call's span", "The number of attempts of the call."),
     (CANCELLED, "attribute of spans", "True if the caller cancelled the call; the status is unset."),
     (RETRY, "event of the call's span", "An attempt failed, and another follows."),
     (RETRY_DELAY, "attribute of the event", "Seconds until the next attempt."),
@@ -37,15 +37,15 @@ TABLE: tuple[tuple[str, str, str], ...] = (
         "attribute of the event and of the metric",
         "`not_sent`, `unreachable`, `maybe_sent`, `rate_limited` or `transient`.",
     ),
-    (RETRY_EXPLANATION, "attribute of the event", "The same in a sentence."),
+    (RETRY_EXPLANATION, "attribute of the event", "The reason in a sentence."),
     (PROGRESS, "attribute of the event", "How far the failed attempt got: `not_sent`, `maybe_sent` or `answered`."),
     (WAIT, "event of the call's span", "The call waited before an attempt."),
     (WAIT_FOR, "attribute of the event and of the metric", "`throttle` or `limiter`."),
-    (WAIT_DURATION, "attribute of the event", "Seconds that it waited."),
+    (WAIT_DURATION, "attribute of the event", "The duration of the wait in seconds."),
     (OPERATION_DURATION, "histogram, s", "Calls with all their attempts and waits."),
     (WAITS, "histogram, s", "Waits for the throttle and the limiter, of a millisecond and longer."),
     (RETRIES, "counter, {retry}", "Attempts made after a failed one."),
-    (BUDGET, "observable gauge, {token}", "What is left of the retry budget; of several clients the lowest."),
+    (BUDGET, "observable gauge, {token}", "The rest of the retry budget; the lowest of several clients."),
     (ACTIVE, "observable up-down counter, {operation}", "Calls in flight."),
 )
-"""Name, what it is, and what it says."""
+"""The names, each with its kind and its meaning."""

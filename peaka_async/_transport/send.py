@@ -1,4 +1,4 @@
-"""The way of a call: send → retries → attempt → once; each step adds one thing."""
+"""The steps of a call: send → retries → attempt → once. Each step adds one thing."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ _USER_AGENT = (
     f"peaka-async/{__version__} Python/{sys.version_info[0]}.{sys.version_info[1]} aiohttp/{aiohttp.__version__}"
 )
 
-# What is meant for the API stays there.
+# These headers are sent only to the API.
 _ELSEWHERE_HEADERS = Headers({"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"})
 
 
 @final
 class Transport:
-    """Carries requests to one server."""
+    """Sends requests to one server."""
 
     def __init__(self, settings: Settings, shared: Shared) -> None:
         self.settings = settings
@@ -63,10 +63,10 @@ class Transport:
         self._base = shared.origin + shared.prefix
 
     async def send(self, request: Request[T]) -> T:
-        """Make the call and return what it declares.
+        """Make the call and return a value of the type that the request declares.
 
         Raises:
-            PeakaError: see the tree in `peaka_async.errors`; it carries the operation and the attempts.
+            PeakaError: see the tree in `peaka_async.errors`; it has the operation and the attempts.
         """
         telemetry = self.shared.telemetry
         started = monotonic()
@@ -92,9 +92,9 @@ class Transport:
         return value
 
     async def stream(self, request: Request[bytes]) -> ByteStream:
-        """Make the call up to the head of its answer; the body follows piece by piece.
+        """Make the call and return when the head of its answer has arrived; the body follows piece by piece.
 
-        The call's total limit ends with the head. From then on each piece may take as long as an attempt may.
+        The call's total limit applies until the head has arrived. After that, a piece may take as long as an attempt.
 
         Raises:
             PeakaError: see the tree in `peaka_async.errors`; reading the body raises too.
@@ -117,9 +117,9 @@ class Transport:
         return ByteStream(call, telemetry, started)
 
     async def _send_with_retries(self, call: Call) -> Answer:
-        """Add: attempts after a failed one, where the policy allows them."""
+        """Add retries after a failed attempt, if the policy allows them."""
         failure: PeakaError | None
-        # Failures of other hosts say nothing about the API: each call pays for its own.
+        # Failures of other hosts say nothing about the API, so each such call has its own budget.
         budget = RetryBudget() if call.request.elsewhere else self.shared.budget
         try:
             answer = await self._send_attempt(call)
@@ -152,7 +152,7 @@ class Transport:
         raise _outcome_unknown(cause) from cause
 
     def _note(self, call: Call) -> Callable[[PeakaError, Decision], None]:
-        """What hears of each decision: the ledger, the metrics, the span and the log."""
+        """Make the function that reports each decision to the ledger, the metrics, the span and the log."""
         telemetry, voice, operation = self.shared.telemetry, self.shared.voice, call.request.operation
 
         def decided(failure: PeakaError, decision: Decision) -> None:
@@ -173,7 +173,7 @@ class Transport:
         return decided
 
     async def _send_attempt(self, call: Call) -> Answer:
-        """Add: the wait for throttle and limiter, and the attempt's span, metric and ledger line."""
+        """Add the wait for the throttle and the limiter, and the attempt's span, metric and ledger line."""
         if not call.request.elsewhere:
             await self._admission.wait(call)
         telemetry = self.shared.telemetry
@@ -204,7 +204,7 @@ class Transport:
         return answer
 
     def _check(self, call: Call, answer: Answer) -> None:
-        """Raise the error that a complete answer is; a success passes, and a redirect that may be followed."""
+        """Raise the error for a complete answer, unless it is a success or a redirect that may be followed."""
         if answer.status < HTTPStatus.MULTIPLE_CHOICES:
             return
         if answer.status not in REDIRECTS:
@@ -212,7 +212,7 @@ class Transport:
         follow(call, answer, self._base)
 
     async def _send_once(self, call: Call, wire: Wire, span: AttemptSpan | None) -> Answer:
-        """Add: one HTTP request within its time. Every foreign error is translated here."""
+        """Add one HTTP request within its time limit. Errors of other libraries are replaced only here."""
         more = None
         if call.span is not None or not self._own_key or call.request.headers:
             more = self._more_headers(call, span)
@@ -241,18 +241,18 @@ class Transport:
             deadlines.leave(wire)
             if call.response is None:
                 wire.end_turn()
-        # From here on outside of the handler: the foreign error, whose request holds the key, is nobody's context.
+        # Outside of the handler, so that the other library's error, whose request holds the key, is not the context.
         head = wire.head
         if head is not None and head.status >= HTTPStatus.BAD_REQUEST:
             return Answer(head.status, head.headers, b"")
         raise translated(problem, wire)
 
     def _check_link(self, request: Request[object]) -> None:
-        """Refuse a link in clear text, unless the API itself is on this machine: a test, then, or the emulator."""
+        """Refuse an unencrypted link, unless the API is on this machine, as in tests or with the emulator."""
         if not request.elsewhere or urlsplit(request.target()).scheme == "https":
             return
         if urlsplit(self._base).hostname not in LOOPBACK:
-            msg = "the link to the file is not https://, and it was not followed."
+            msg = "the link to the file is not https://, so it was not followed."
             raise DecodeError(msg, operation=request.operation)
 
     def _message(self, call: Call, more: dict[str, str] | None) -> Message:
@@ -276,7 +276,7 @@ class Transport:
         return _answer(await reply.read(self.settings.max_response_bytes), message)
 
     def _more_headers(self, call: Call, span: AttemptSpan | None) -> dict[str, str]:
-        """The headers that are this attempt's own."""
+        """The headers of this attempt only."""
         headers = dict(call.request.headers)
         if call.request.elsewhere:
             return headers
@@ -289,7 +289,7 @@ class Transport:
 
 
 def _answer(reply: Reply, message: Message) -> Answer:
-    """A complete reply. Of one that is too large the status is known, and its beginning explains an error."""
+    """The complete answer. If it is too large, only its status and its beginning are known."""
     if reply.is_cut and reply.status < HTTPStatus.BAD_REQUEST:
         msg = (
             f"HTTP {reply.status}: the call succeeded, but its answer is larger than max_response_bytes "

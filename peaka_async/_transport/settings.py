@@ -1,4 +1,4 @@
-"""How calls are made, and what a client and its views share."""
+"""The settings of calls, and the objects that a client and its views share."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from peaka_async._transport.throttle import Limiter, Queues
 from peaka_async._transport.tracing import Telemetry
 from peaka_async.errors import ConfigurationError
 
-# How much longer than the time that the server was asked to spend a call may take: its answer has to travel.
+# Seconds that a call may take in addition to the time that the server may spend, for the answer's way.
 _SERVER_TIMEOUT_MARGIN = 10.0
 
 
 @final
 @attrs.frozen
 class Timeouts:
-    """How long a call may take, in seconds; None sets no limit.
+    """The time limits of a call, in seconds; None sets no limit.
 
     Attributes:
-        total: the whole call: waiting for a connection, all attempts, reading the answers, the waits between.
-        attempt: one attempt, from its connection to the end of its answer.
-        connect: making a connection (DNS, TCP, TLS).
+        total: the limit of the whole call: the wait for a connection, all attempts, and the waits between them.
+        attempt: the limit of one attempt, from its connection to the end of its answer.
+        connect: the limit for making a connection (DNS, TCP, TLS).
     """
 
     total: float | None = 60.0
@@ -43,10 +43,10 @@ class Timeouts:
 
     @classmethod
     def of(cls, timeout: float | Timeouts | None) -> Timeouts:
-        """The limits that an argument named `timeout` means.
+        """The limits for an argument `timeout`.
 
         Raises:
-            ConfigurationError: it is neither `Timeouts` nor a number of seconds above 0.
+            ConfigurationError: the argument is not `Timeouts` and not a number of seconds above 0.
         """
         if timeout is None or isinstance(timeout, Timeouts):
             return timeout or cls()
@@ -56,7 +56,7 @@ class Timeouts:
         return cls(total=timeout, attempt=timeout)
 
     def widened(self, server_timeout: float) -> Timeouts:
-        """The limits that let the server spend the time that it was asked to spend."""
+        """The limits, raised above the time that the server may spend."""
         needed = server_timeout + _SERVER_TIMEOUT_MARGIN
         return attrs.evolve(
             self,
@@ -72,7 +72,7 @@ def _is_number(value: object) -> bool:
 @final
 @attrs.frozen(kw_only=True)
 class Settings:
-    """How calls are made; `with_options` makes another of it."""
+    """The settings of calls; `with_options` makes a changed copy."""
 
     credential: KeySource = attrs.field(repr=False)
     timeouts: Timeouts
@@ -85,7 +85,7 @@ class Settings:
 @final
 @attrs.frozen(kw_only=True, eq=False)
 class Shared:
-    """What a client and its views have in common."""
+    """The objects that a client and its views share."""
 
     origin: str
     prefix: str

@@ -1,21 +1,21 @@
-"""What a 429 does to all callers of a client, and the limiter that an application can share among its processes.
+"""The throttle, which slows down all callers of a client after a 429, and the protocol of shared limiters.
 
-Two kinds of client-side control were read before this was written. AIMD limiters (TCP, Netflix's concurrency-limits)
-add a constant and halve after a failure. botocore's adaptive mode is a token bucket whose rate follows the CUBIC curve
-of RFC 9438: after a 429 the rate falls to 0.7 of what went through, comes back quickly, stays near the old rate for a
-while and then looks for more. Both were simulated with 1 to 50 processes on one key, against limits of a fixed window,
-a sliding window and a token bucket; `tests/_transport/test_throttle.py` keeps the simulation. CUBIC was chosen: it has
-the fewest answers of 429 for the same time, since it stays near a rate that worked. Three things differ from botocore:
+Two kinds of client-side control were compared. AIMD limiters (TCP, Netflix's concurrency-limits) add a constant, and
+halve after a failure. botocore's adaptive mode is a token bucket whose rate follows the CUBIC curve of RFC 9438: after
+a 429 the rate falls to 0.7 of the successful rate, recovers quickly, stays near the old rate for a while and then grows
+further. Both were simulated with 1 to 50 processes on one key, against limits with a fixed window, a sliding window and
+a token bucket; the simulation is in `tests/_transport/test_throttle.py`. CUBIC was chosen: it gets the fewest answers
+with 429 in the same time, because it stays near a rate that worked. Three things differ from botocore:
 
-- The rate that went through is counted in answers, not in requests: botocore's bucket starts at the rate at which it
-  was refused.
-- The first 429, and one that follows another without a success between them, pauses everybody for as long as the server
-  asks. Other 429s lower the rate alone: a pause for each would leave half of the allowed rate unused.
-- A new client starts slowly: five requests at once, and two more for each answer. Without this, eight processes that
-  start fifty calls each are refused 350 times before the first of them knows of the limit. Waiting for the first answer
-  is no condition: twenty calls a second may start without any answer, and no call waits longer than a second.
+- The successful rate is counted in answers, not in requests: botocore's bucket starts at the rate at which it was
+  refused.
+- The first 429, and a 429 that follows another without a success between them, pauses all callers for as long as the
+  server asks. Other 429s only lower the rate: a pause for each would leave half of the allowed rate unused.
+- A new client starts slowly: with five requests at once, and two more for each answer. Without this, eight processes
+  that start fifty calls each are refused 350 times before the first of them knows the limit. Calls do not have to wait
+  for the first answer: twenty calls per second may start without an answer, and no call waits longer than a second.
 
-Calls wait in their order, and only the first of them sleeps.
+Calls wait in order, and only the first of them sleeps.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _MAX_MIN_RATE = 50.0
 _MAX_RATE = 1000.0
 _BURST_SECONDS = 0.25
 _MEASURED_SECONDS = 1.0
-# Requests that were on their way when the first of them was refused are refused too; they say nothing new.
+# If requests were in flight when the first was refused, their refusals are ignored: they say nothing new.
 _ROUND_SECONDS = 0.25
 
 _MAX_KEYS = 1000
@@ -52,21 +52,21 @@ _MAX_KEYS = 1000
 class Limiter(Protocol):
     """A rate limit that an application shares among its processes, for `PeakaClient(limiter=…)`.
 
-    What it raises passes through to the caller.
+    Its exceptions are passed on to the caller.
     """
 
     async def acquire(self, request: Request[object], /) -> None:
-        """Wait until a request may be sent; called before each attempt, and cancelled at the call's deadline."""
+        """Wait until a request may be sent. It is called before each attempt, and cancelled at the call's deadline."""
 
     async def throttled(self, request: Request[object], seconds: float, /) -> None:
-        """Learn that the server has answered 429 and asks to wait; called before the call itself waits."""
+        """Handle a 429 of the server, which asks to wait. It is called before the call itself waits."""
 
 
 @final
 class Throttle:
-    """When the next request may start, by what the server answered to those before.
+    """Decides when the next request may start, by the answers to previous requests.
 
-    It reads no clock and waits for nothing: times are seconds on any clock that goes forward.
+    It does not read a clock and does not wait: times are in seconds, on any clock that goes forward.
     """
 
     __slots__ = (
@@ -101,7 +101,7 @@ class Throttle:
         self._peak = self._plateau = 0.0
 
     def take(self, now: float) -> float:
-        """Let a request start and return 0, or return the seconds until it may ask again."""
+        """Start a request and return 0, or return the seconds until it may ask again."""
         if self.is_free:
             return 0.0
         if now < self._resume_at:
@@ -121,7 +121,7 @@ class Throttle:
 
     @property
     def is_starting(self) -> bool:
-        """Whether the client is new: never refused, and not answered often enough to be free."""
+        """Whether the client is new: it was not refused yet, and has had few answers."""
         return self._limited_at is None and not self.is_free
 
     def pause(self, now: float) -> float:
@@ -135,16 +135,16 @@ class Throttle:
         return self.pause(now) + max(0.0, 1.0 - tokens) / rate
 
     def rate(self, now: float) -> float:
-        """The requests that may start in a second."""
+        """The number of requests that may start per second."""
         if self._limited_at is None:
             return _START_RATE
         seconds = now - max(self._limited_at, self._resume_at)
-        # RFC 9438, 4.3: at low rates the curve is slower than the line of an AIMD limiter, which is then followed.
+        # RFC 9438, 4.3: at low rates the curve is slower than the line of an AIMD limiter; then the line is used.
         line = _DECREASE * self._peak + _FRIENDLY_GROWTH * seconds
         return float(max(self._min_rate, line, self._peak + _GROWTH * (seconds - self._plateau) ** 3))
 
     def succeeded(self, now: float) -> None:
-        """Count an answer that was no 429."""
+        """Count an answer other than 429."""
         self._answers += 1
         self._has_succeeded = True
         if now - self._since >= _MEASURED_SECONDS:
@@ -161,7 +161,7 @@ class Throttle:
         if not is_first and now < max(self._resume_at, self._round_ends_at()):
             self._resume_at = max(self._resume_at, now + seconds)
             return
-        # A server that asks for a short wait allows that many requests a second, at least.
+        # A server that asks for a short wait allows at least one request per such wait.
         self._min_rate = min(max(_MIN_RATE, 1.0 / max(seconds, 0.001)), _MAX_MIN_RATE)
         went_through = max(self._delivered, self._answers / max(now - self._since, _MEASURED_SECONDS))
         self._peak = max(self._min_rate, went_through if is_first else min(went_through, self.rate(now)))
@@ -171,8 +171,8 @@ class Throttle:
         self.is_free = self._has_succeeded = False
         self._limited_at = now
         self._at = max(now, self._resume_at)
-        # Processes that were refused in the same moment do not come back in the same moment.
-        self._tokens = random.random()  # noqa: S311 - it spreads callers, it protects nothing
+        # Processes that were refused at the same moment must not return at the same moment.
+        self._tokens = random.random()  # noqa: S311 - not used for security
 
     def _round_ends_at(self) -> float:
         return 0.0 if self._limited_at is None else self._limited_at + _ROUND_SECONDS
@@ -180,7 +180,7 @@ class Throttle:
 
 @final
 class Queue:
-    """The calls that wait for a throttle, in their order."""
+    """The calls that wait for a throttle, in order."""
 
     __slots__ = ("_locks", "throttle")
 
@@ -196,7 +196,7 @@ class Queue:
         """Wait until a request may start.
 
         Raises:
-            TooLateError: it may not before the deadline, on the monotonic clock.
+            TooLateError: it may not start before the deadline, on the monotonic clock.
         """
         if self.start():
             return
@@ -204,7 +204,7 @@ class Queue:
         lock = self._locks.get(loop)
         if lock is None:
             lock = self._locks[loop] = asyncio.Lock()
-        # A slow start holds a call up, and never makes it fail.
+        # A slow start delays a call, but never makes it fail.
         patience = _MAX_START_WAIT if deadline is None else min(_MAX_START_WAIT, (deadline - now) / 2)
         starting = self.throttle.is_starting
         if starting and (await self._turn(lock, now + patience) or self.throttle.is_starting):
@@ -213,7 +213,7 @@ class Queue:
             raise TooLateError(self.throttle.missing(monotonic()))
 
     async def _turn(self, lock: asyncio.Lock, until: float | None) -> bool:
-        """Wait behind those that came before; False if the turn comes too late."""
+        """Wait for the calls that came before; False if the turn comes too late."""
         limit = asyncio.timeout(None if until is None else max(0.0, until - monotonic()))
         try:
             async with limit, lock:
@@ -240,7 +240,7 @@ class TooLateError(Exception):
 
 @final
 class Queues:
-    """One queue for each key that a client sends: a 429 of one tenant does not slow down the others."""
+    """One queue for each key that a client sends, so that a 429 of one tenant does not slow down the others."""
 
     __slots__ = ("_by_key",)
 
@@ -248,7 +248,7 @@ class Queues:
         self._by_key: OrderedDict[Hashable, Queue] = OrderedDict()
 
     def of(self, key: Hashable) -> Queue:
-        """The queue of what has the same rate limit; of many, those that were not used for long are forgotten."""
+        """The queue of calls with the same rate limit. If there are many, the least recently used are dropped."""
         queue = self._by_key.get(key)
         if queue is None:
             queue = self._by_key[key] = Queue()

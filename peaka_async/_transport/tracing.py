@@ -1,4 +1,4 @@
-"""Spans, metrics and propagation; the only module with opentelemetry.
+"""Spans, metrics and propagation.
 
 A call has one INTERNAL span, and below it one CLIENT span for each attempt, by the stable HTTP conventions
 (https://opentelemetry.io/docs/specs/semconv/http/http-spans/). Texts of exceptions, bodies and credentials are never
@@ -38,30 +38,30 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Not public, and absent in some versions: there an active instrumentation of aiohttp traces the attempt a second time.
+# Not public, and missing in some versions. In these, an active instrumentation of aiohttp adds a second span.
 _SUPPRESS_HTTP: str | None = getattr(otel_context, "_SUPPRESS_HTTP_INSTRUMENTATION_KEY", None)
 
 _SCOPE = "peaka_async"
 _SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 _SWITCH = "OTEL_PYTHON_INSTRUMENTATION_PEAKA_ENABLED"
 
-# The convention's advice for http.client.request.duration.
+# The boundaries that the conventions recommend for http.client.request.duration.
 _DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 
 # The operation of `PeakaClient.request`.
 _UNMODELLED = "request"
 
-# Query keys whose values say how the API is used and nothing about whose data it is.
+# Query keys whose values contain no customer data.
 _SHOWN_QUERY_KEYS = frozenset(
     {"format", "limit", "offset", "excludeLogs", "includeQueries", "force", "checkSchemaExists", "topK", "status"}
 )
 
 Attributes = dict[str, str | int | bool | float]
 Outcome = tuple[int | None, str]
-"""The HTTP status of the answer, if one came, and the error's type, empty if there is none."""
+"""The HTTP status; None if no answer came; and the type of the error, empty if there is no error."""
 
 _incoming: ContextVar[SpanContext | None] = ContextVar("_incoming", default=None)
-"""The span of the request that an application is answering, if it is linked and not continued."""
+"""The span of the application's incoming request, if it is linked instead of continued."""
 
 
 def shown_url(base: str, target: str) -> str:
@@ -92,7 +92,7 @@ def _enabled() -> bool:
 @final
 @attrs.frozen(eq=False)
 class _Prepared:
-    """What is the same for all calls of an operation."""
+    """The attributes that are the same for all calls of an operation."""
 
     operation_span: str
     attempt_span: str
@@ -124,7 +124,7 @@ class _Prepared:
 
 @final
 class Telemetry:
-    """What a client tells OpenTelemetry, towards one server."""
+    """The spans and metrics of a client, for one server."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class Telemetry:
         self._tracer = trace.get_tracer(_SCOPE, __version__, tracer_provider, _SCHEMA_URL)
         self._base = base
         self.server: Attributes = {"server.address": address, "server.port": port}
-        # W3C trace context alone: the global propagator would send the baggage to Peaka too.
+        # Only W3C Trace Context: the global propagator would also send the baggage to Peaka.
         self._propagator = propagator or TraceContextTextMapPropagator()
         self._is_w3c = propagator is None
         self._operation_spans = operation_spans
@@ -175,9 +175,9 @@ class Telemetry:
         _observe(self, meter, meter_provider)
 
     def start(self, request: Request[T], *, current: bool = True) -> OperationSpan | None:
-        """Begin the span of a call; None if no tracing is set up.
+        """Start the span of a call; None if no tracing is set up.
 
-        It is the current span until it ends, unless the call gives control back before.
+        It is the current span until it ends, unless the call returns to the caller before its end.
         """
         thread = threading.get_ident()
         self._active[thread] = self._active.get(thread, 0) + 1
@@ -198,7 +198,7 @@ class Telemetry:
     def ended(
         self, request: Request[T], span: OperationSpan | None, seconds: float, error: BaseException | None = None
     ) -> None:
-        """Record a finished call, and how it failed if it did."""
+        """Record a finished call, with its error if it failed."""
         thread = threading.get_ident()
         self._active[thread] = self._active.get(thread, 0) - 1
         outcome = _outcome(None, error)
@@ -209,7 +209,7 @@ class Telemetry:
     def start_attempt(
         self, request: Request[T], operation: OperationSpan | None, target: str, resends: int
     ) -> AttemptSpan | None:
-        """Begin the CLIENT span of one attempt; None if the call is not recorded."""
+        """Start the CLIENT span of an attempt; None if the call is not recorded."""
         if operation is None or not operation.recording:
             return None
         prepared = self._of(request)
@@ -236,7 +236,7 @@ class Telemetry:
     def ended_attempt(
         self, request: Request[T], span: AttemptSpan | None, seconds: float, wire: Wire, error: BaseException | None
     ) -> None:
-        """Record a finished attempt, and how it failed if it did."""
+        """Record a finished attempt, with its error if it failed."""
         outcome = _outcome(None if wire.head is None else wire.head.status, error)
         self._attempt_duration.record(seconds, self._of(request).outcome(outcome, of_attempt=True))
         if span is not None:
@@ -257,12 +257,12 @@ class Telemetry:
             span.waited(what, seconds)
 
     def inject(self, headers: dict[str, str], context: Context) -> None:
-        """Put the trace context into an attempt's headers."""
+        """Add the trace context to an attempt's headers."""
         caller = trace.get_current_span(context).get_span_context()
         if not caller.is_valid:
             return
         if self._is_w3c and not caller.trace_state:
-            # What the propagator writes, at a third of its cost.
+            # The same header as the propagator's, in a third of the time.
             headers["traceparent"] = f"00-{caller.trace_id:032x}-{caller.span_id:016x}-{caller.trace_flags:02x}"
             return
         carrier: dict[str, str] = {}
@@ -271,10 +271,10 @@ class Telemetry:
 
     @contextlib.contextmanager
     def incoming(self, headers: Mapping[str, str], *, trusted: bool) -> Iterator[None]:
-        """Connect what is done for an incoming request with the caller's trace.
+        """Connect the work for an incoming request with the caller's trace.
 
-        A trusted trace is continued. Any other is linked: strangers choose neither the trace id nor what is sampled.
-        If the framework's own instrumentation has a current span, that decides.
+        A trusted trace is continued. Another trace is only linked, so that strangers cannot choose the trace id or the
+        sampling. If the framework's instrumentation has a current span, that span is used.
         """
         if trace.get_current_span().get_span_context().is_valid:
             yield
@@ -298,7 +298,7 @@ class Telemetry:
 
     @property
     def active(self) -> int:
-        """The calls in flight, of all threads."""
+        """The number of calls in flight, in all threads."""
         return sum(list(self._active.values()))
 
     def _of(self, request: Request[T]) -> _Prepared:
@@ -313,7 +313,7 @@ class Telemetry:
     def _prepare(self, request: Request[T]) -> _Prepared:
         server = self.server if not request.elsewhere else _server_of(request.target())
         http: Attributes = {**server, "http.request.method": request.method}
-        # What is not modelled has no template: its path can hold anything.
+        # Calls of `PeakaClient.request` have no template, and their path can contain any data.
         if request.operation != _UNMODELLED:
             http["url.template"] = request.route
         return _Prepared(
@@ -332,11 +332,11 @@ def _server_of(target: str) -> Attributes:
 
 
 _observed: WeakKeyDictionary[object, WeakSet[Telemetry]] = WeakKeyDictionary()
-"""The clients by meter provider; an observable instrument exists once for each provider."""
+"""The clients by meter provider: each provider has one observable instrument for all clients."""
 
 
 def _observe(telemetry: Telemetry, meter: Meter, meter_provider: MeterProvider | None) -> None:
-    """Let the provider's observable instruments read a client, for as long as it lives."""
+    """Add a client to the provider's observable instruments, while the client exists."""
     is_global = meter_provider is None or meter_provider is metrics.get_meter_provider()
     key: object = metrics.get_meter if is_global else meter_provider
     clients = _observed.get(key)
@@ -360,14 +360,12 @@ def _observe(telemetry: Telemetry, meter: Meter, meter_provider: MeterProvider |
         return by_server(lambda client: client.tokens(), min)
 
     meter.create_observable_up_down_counter(names.ACTIVE, [active], unit="{operation}", description="Calls in flight.")
-    meter.create_observable_gauge(
-        names.BUDGET, [budget], unit="{token}", description="What is left of the retry budget."
-    )
+    meter.create_observable_gauge(names.BUDGET, [budget], unit="{token}", description="The rest of the retry budget.")
 
 
 @final
 class OperationSpan:
-    """The span of a call; None inside if only attempts have spans."""
+    """The span of a call, which is None if only attempts have spans."""
 
     __slots__ = ("_attempts", "_span", "_token", "context", "reason", "recording")
 
@@ -377,11 +375,11 @@ class OperationSpan:
         self.context = context
         self.recording = recording
         self.reason: str | None = None
-        """Why no other attempt was made, once one failed."""
+        """The reason why no other attempt was made; empty if no attempt has failed."""
         self._token: Token[Context] | None = otel_context.attach(context) if current else None
 
     def retrying(self, failed: Attempt, decision: Decision, reason: str) -> None:
-        """Note the wait before another attempt."""
+        """Add an event for the wait before another attempt."""
         self._attempts += 1
         if self._span is None or not self.recording:
             return
@@ -399,7 +397,7 @@ class OperationSpan:
         )
 
     def waited(self, what: str, seconds: float) -> None:
-        """Note a wait for the throttle or the limiter."""
+        """Add an event for a wait for the throttle or the limiter."""
         if self._span is not None and self.recording:
             self._span.add_event(names.WAIT, {names.WAIT_FOR: what, names.WAIT_DURATION: seconds})
 
@@ -414,7 +412,7 @@ class OperationSpan:
 
 @final
 class AttemptSpan:
-    """The CLIENT span of an attempt; instrumentation of the HTTP library is silent while it is the current one."""
+    """The CLIENT span of an attempt. While it is the current span, instrumentation of the HTTP library adds no span."""
 
     __slots__ = ("_span", "_token", "context")
 
@@ -427,7 +425,7 @@ class AttemptSpan:
         self._token: Token[Context] | None = otel_context.attach(wire)
 
     def leave(self) -> None:
-        """Stop being the current span; a streamed answer goes on after that."""
+        """Stop being the current span, while a streamed answer goes on."""
         if self._token is not None:
             otel_context.detach(self._token)
             self._token = None
@@ -451,7 +449,7 @@ class AttemptSpan:
 
 
 def _mark(span: Span, error: BaseException, reason: str | None = None) -> None:
-    """Set the status by the conventions: never OK, and unset if the caller cancelled."""
+    """Set the status by the conventions: never OK, and unset if the caller cancelled the call."""
     if isinstance(error, asyncio.CancelledError):
         span.set_attribute(names.CANCELLED, value=True)
     else:

@@ -8,7 +8,7 @@ __all__ = ["main"]
 
 
 def main() -> int:
-    """Run the command. It exits with 0, 1 where something failed, 2 where it was called wrongly, 130 after Ctrl-C."""
+    """Run the command. It exits with 0, 1 if something failed, 2 if an argument is invalid, or 130 after Ctrl-C."""
     try:
         from peaka_async.cli._app import run  # noqa: PLC0415 - what it needs is optional
     except ModuleNotFoundError as error:

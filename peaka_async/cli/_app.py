@@ -1,4 +1,4 @@
-"""The commands. What they print for people goes through Rich, what they print for scripts is JSON."""
+"""The commands. They print text for people with Rich, and JSON for scripts."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ T = TypeVar("T")
 
 app = typer.Typer(
     name="peaka",
-    help="Connect data sources to Peaka. The API key comes from PEAKA_API_KEY, or is asked for.",
+    help="Connect data sources to Peaka. The API key comes from PEAKA_API_KEY or from a prompt.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-connections_app = typer.Typer(help="Look at connections, and delete them.", no_args_is_help=True)
+connections_app = typer.Typer(help="Show and delete connections.", no_args_is_help=True)
 app.add_typer(connections_app, name="connections")
 
 _INTERRUPTED = 130
@@ -67,7 +67,7 @@ def _code() -> int:
 
 
 def _say(message: str, *, style: str | None = None) -> None:
-    """Print a message, which may hold text of the server, for people."""
+    """Print a message for people. It may contain text of the server."""
     _err.print(plain(message), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -75,7 +75,7 @@ def _client() -> PeakaClient:
     key = os.environ.get("PEAKA_API_KEY")
     if not key:
         if not sys.stdin.isatty():
-            _fail("There is no API key: set PEAKA_API_KEY.", code=2)
+            _fail("The API key is missing: set PEAKA_API_KEY.", code=2)
         key = typer.prompt("API key", hide_input=True, err=True)
     return PeakaClient(key)
 
@@ -86,10 +86,10 @@ def _fail(message: str, *, code: int = 1) -> None:
 
 
 def _do(work: Callable[[PeakaClient], Awaitable[T]]) -> T:
-    """Run the work with a client; an error becomes a message and an exit code."""
+    """Run the work with a client. An error is printed as a message, with an exit code."""
     message, code = "", 1
     try:
-        # Before the event loop, which would take the first Ctrl-C for itself.
+        # Before the event loop starts, because it would handle the first Ctrl-C itself.
         client = _client()
 
         async def main() -> T:
@@ -102,7 +102,7 @@ def _do(work: Callable[[PeakaClient], Awaitable[T]]) -> T:
     except PeakaError as error:
         message = str(error)
     except TimeoutError:
-        message = "Nothing came back in time."
+        message = "The browser did not come back in time."
     except EOFError:
         message = "The input ended before there was an answer."
     _fail(message, code=code)
@@ -123,7 +123,7 @@ def _print(connection: Connection, *, as_json: bool) -> None:
 @final
 @attrs.define
 class _Person:
-    """The person at this terminal, and what was begun for them."""
+    """The person at this terminal, and the flow that was started for them."""
 
     opens_browser: bool
     flow: PendingFlow | None = None
@@ -151,15 +151,15 @@ def connect_command(
     connector: Annotated[str, typer.Argument(metavar="TYPE", help="The connector: hubspot, google_analytics, …")],
     project: Project,
     *,
-    name: Annotated[str | None, typer.Option(help="The connection's name; the connector's if left out.")] = None,
+    name: Annotated[str | None, typer.Option(help="The connection's name. Default: the connector's.")] = None,
     client_id: Annotated[
         str | None,
         typer.Option(
             envvar="PEAKA_CLIENT_ID",
-            help="Use your own OAuth2 app. Its secret comes from PEAKA_CLIENT_SECRET, or is asked for.",
+            help="Use your own OAuth2 app. Its secret comes from PEAKA_CLIENT_SECRET or from a prompt.",
         ),
     ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Where the browser returns to; 0: a free port.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="The port for the return; 0: a free port.")] = 0,
     timeout: Annotated[float, typer.Option(min=1, help="How long to wait for the return, in seconds.")] = 300,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the consent page's URL only.")] = False,
     paste: Annotated[bool, typer.Option("--paste", help="Ask for the URL that the browser ended at.")] = False,
@@ -167,8 +167,8 @@ def connect_command(
 ) -> None:
     """Open the consent page in the browser, take the return, and print the connection.
 
-    With --paste the browser may run on another machine: the page that it ends at cannot be reached from there, and its
-    URL, copied from the address bar, is all that is needed.
+    With --paste the browser may run on another machine. It ends at a page that it cannot load; copy the URL of that
+    page from the address bar.
     """
     secret = None
     if client_id is not None:
@@ -230,7 +230,7 @@ def delete_command(
 
 @app.command()
 def demo() -> None:
-    """Watch a connection being completed against a local Peaka, with a failure on the way."""
+    """Complete a connection against a local Peaka, with one failure that is retried."""
     from peaka_async.cli._demo import main  # noqa: PLC0415 - it loads the emulator and the tracing SDK
 
     asyncio.run(main())
@@ -239,25 +239,25 @@ def demo() -> None:
 @app.command()
 def emulator(
     *,
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Where to listen; 0 takes a free port.")] = 8930,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="The port to listen on; 0: a free port.")] = 8930,
     host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
-    api_key: Annotated[str | None, typer.Option(metavar="KEY", help="The Partner key; a new one if left out.")] = None,
+    api_key: Annotated[str | None, typer.Option(metavar="KEY", help="The Partner key. Default: a new one.")] = None,
     project_key: Annotated[
-        str | None, typer.Option(metavar="KEY", help="The project's key; a new one if left out.")
+        str | None, typer.Option(metavar="KEY", help="The project's key. Default: a new one.")
     ] = None,
-    project: Annotated[str | None, typer.Option(metavar="ID", help="The project's id; mtKDhe1U if left out.")] = None,
+    project: Annotated[str | None, typer.Option(metavar="ID", help="The project's id. Default: mtKDhe1U.")] = None,
     seed: Annotated[
-        str | None, typer.Option(metavar="FILE", help="What it begins with; a small company if left out.")
+        str | None, typer.Option(metavar="FILE", help="The initial state. Default: a small company.")
     ] = None,
     state: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Keeps what it holds; if the file exists it is the seed.")
+        str | None, typer.Option(metavar="FILE", help="Keep the state here; if it exists, it is the seed.")
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Answer as the published document says.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Follow the published document.")] = False,
     control: Annotated[
-        bool, typer.Option("--control", help="Let another process set faults and time, and read the ledger.")
+        bool, typer.Option("--control", help="Let another process set faults and time, and read requests.")
     ] = False,
 ) -> None:
-    """Serve a local Peaka with an OAuth2 provider, on loopback."""
+    """Run a local Peaka with an OAuth2 provider, on loopback."""
     from peaka_async.emulator._command import Options, run  # noqa: PLC0415 - only here it is needed
 
     options = Options(

@@ -11,7 +11,7 @@ from peaka_async import AuthorizationDenied, Connection, InvalidRedirect, PeakaC
 from peaka_async.cli._loopback import Loopback, Visit
 from peaka_async.oauth2 import ConnectFlow, ConnectRequest, OwnRedirect, PeakaApp, PendingFlow
 
-# Who sits at this terminal: the one who began a flow is the one who ends it.
+# The user of this terminal: the person who starts a flow also completes it.
 _USER = "terminal"
 
 
@@ -19,23 +19,24 @@ class Terminal(Protocol):
     """The person at the terminal."""
 
     def begun(self, flow: PendingFlow, /) -> None:
-        """Learn that the connection was created and waits for its consent."""
+        """Handle a created connection, which waits for consent."""
 
     def show(self, url: str, once: str, /) -> None:
-        """Be sent to the consent page: by an address that leads there once, or by its own."""
+        """Open the consent page, by an address that works once, or by its own URL."""
 
     async def paste(self) -> str:
-        """Give the URL that the browser ended at."""
+        """Return the URL that the browser ended at."""
         ...
 
 
 @final
 @attrs.frozen(kw_only=True)
 class Plan:
-    """What to connect, and how the return comes back.
+    """The connection to create, and the way in which the browser returns.
 
-    With an own OAuth2 app (`client_id`, `client_secret`) the provider returns to this machine; without, Peaka's app is
-    used, and Peaka returns to it. `paste` asks for the URL that the browser ended at, if no port can be reached.
+    With your own OAuth2 app (`client_id`, `client_secret`), the provider redirects to this machine. Otherwise Peaka's
+    app is used, and Peaka redirects to this machine. `paste` asks for the URL that the browser ended at, if the browser
+    cannot reach a port of this machine.
     """
 
     project_id: str
@@ -52,17 +53,17 @@ async def connect(peaka: PeakaClient, plan: Plan, terminal: Terminal) -> Connect
     """Create the connection, send the person to the consent page, and complete it.
 
     Raises:
-        AuthorizationDenied: the person or the provider said no.
-        StateMismatch: what was pasted belongs to another flow.
-        WorkFailedError: Peaka could not complete it.
-        TimeoutError: nothing came back in time.
+        AuthorizationDenied: the person or the provider refused.
+        StateMismatch: the pasted URL belongs to another flow.
+        WorkFailedError: Peaka could not complete the connection.
+        TimeoutError: the browser did not come back in time.
         PeakaError: a call failed.
     """
     async with Loopback(plan.port) as loopback, ConnectFlow(peaka, seconds=plan.seconds) as flow:
         pending = await flow.start(_connect_request(plan, loopback.url), user_ref=_USER)
         terminal.begun(pending)
         url = str(pending.consent_url)
-        # In a thread: a browser may come back only when it is closed, and the return has to be taken meanwhile.
+        # In a thread: the command of a browser may end only when it is closed, and the return comes before that.
         shown = asyncio.create_task(asyncio.to_thread(terminal.show, url, loopback.once(url)))
         if plan.paste:
             await shown
@@ -77,7 +78,7 @@ async def connect(peaka: PeakaClient, plan: Plan, terminal: Terminal) -> Connect
 
 
 async def _completed(flow: ConnectFlow, visit: Visit) -> Connection:
-    """Complete the flow, and let the browser show what became of it."""
+    """Complete the flow, and show the result in the browser."""
     try:
         connection = await flow.complete(f"?{visit.query}", user_ref=_USER)
     except AuthorizationDenied:
@@ -91,7 +92,7 @@ async def _completed(flow: ConnectFlow, visit: Visit) -> Connection:
 
 
 async def _until(returned: asyncio.Task[Visit], shown: asyncio.Task[None]) -> None:
-    """Wait for the return; that the page could not be shown is known at once."""
+    """Wait for the return; if the page cannot be shown, raise at once."""
     await asyncio.wait({returned, shown}, return_when=asyncio.FIRST_COMPLETED)
     if not returned.done():
         await shown
@@ -99,13 +100,13 @@ async def _until(returned: asyncio.Task[Visit], shown: asyncio.Task[None]) -> No
 
 
 async def _return_of(flow: ConnectFlow, loopback: Loopback) -> Visit:
-    """The first return that belongs to the flow: anybody on this machine can reach the port."""
+    """The first return of the flow. All users of this machine can reach the port, so others are skipped."""
     while True:
         visit = await loopback.visit()
         try:
             await flow.find(f"?{visit.query}", user_ref=_USER)
         except (StateMismatch, InvalidRedirect):
-            visit.show("This link cannot be used", "It does not belong to what was begun at the terminal.")
+            visit.show("This link cannot be used", "It does not belong to the flow that was started at the terminal.")
             continue
         return visit
 

@@ -1,4 +1,4 @@
-"""The demo: an OAuth2 connection is completed against a local Peaka, with one failure on the way."""
+"""The demo: it completes an OAuth2 connection against a local Peaka, with one failure that is retried."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BOLD, DIM, GREEN, YELLOW, OFF = (
 
 
 async def main() -> None:
-    """Do it, and print the connection, the attempts and the span tree."""
+    """Run the demo, and print the connection, the attempts and the span tree."""
     spans = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))

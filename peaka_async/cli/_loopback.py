@@ -1,4 +1,4 @@
-"""A port on this machine where a browser begins and returns to."""
+"""A port on this machine, at which a browser starts, and to which it returns."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PAGE = """<!doctype html>
 @final
 @attrs.frozen
 class Visit:
-    """A return, and what its browser is shown once it is known."""
+    """A return, and the page that its browser will get."""
 
     query: str = attrs.field(repr=False)
     shown: asyncio.Future[tuple[str, str]] = attrs.field(repr=False)
@@ -41,7 +41,7 @@ class Visit:
 
 @final
 class Loopback:
-    """Sends a browser to the consent page, takes its return, and shows what became of it."""
+    """Sends a browser to the consent page, takes its return, and shows the result."""
 
     def __init__(self, port: int = 0, *, seconds: float = 60.0) -> None:
         self._port = port
@@ -52,9 +52,9 @@ class Loopback:
         self.url = ""
 
     def once(self, url: str) -> str:
-        """An address here that leads to that URL, for the first one who asks.
+        """An address on this port that redirects to the URL, once.
 
-        A program's arguments are no secret on most systems, and a browser is started with one.
+        A browser is started with an address as its argument, and on most systems other users can see arguments.
         """
         token = secrets.token_urlsafe(16)
         self._targets[token] = url
@@ -66,7 +66,7 @@ class Loopback:
 
     async def __aenter__(self) -> Self:
         app = web.Application()
-        # A HEAD request, which a preview may make, is no return.
+        # A HEAD request, such as that of a preview, is not a return.
         app.router.add_get(_RETURN, self._take, allow_head=False)
         app.router.add_get(f"{_GO}/{{token}}", self._go, allow_head=False)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -84,7 +84,7 @@ class Loopback:
     async def _go(self, request: web.Request) -> web.Response:
         url = self._targets.pop(request.match_info["token"], None)
         if url is None:
-            return _page("This link was used before", "Go back to the terminal, and begin again.", status=410)
+            return _page("This link was used before", "Go back to the terminal, and start again.", status=410)
         return web.Response(status=303, headers={**_HEADERS, "Location": url})
 
     async def _take(self, request: web.Request) -> web.Response:
@@ -93,7 +93,7 @@ class Loopback:
             return _page("Nothing came back", "This is not the return of a consent page.", status=400)
         visit = Visit(query, asyncio.get_running_loop().create_future())
         self._visits.put_nowait(visit)
-        title, text = "The connection is being completed", "Go back to the terminal to see what became of it."
+        title, text = "The connection is being completed", "Go back to the terminal to see the result."
         with contextlib.suppress(TimeoutError):
             title, text = await asyncio.wait_for(visit.shown, self._seconds)
         return _page(title, text)

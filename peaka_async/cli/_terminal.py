@@ -1,4 +1,4 @@
-"""Questions at the terminal that Ctrl-C ends at once."""
+"""Prompts at the terminal that Ctrl-C ends at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PIECE = 4096
 async def ask(question: str) -> str:
     """Ask for a line.
 
-    A thread that waits in `input` cannot be ended, so the event loop waits for the line itself if the platform lets it.
+    A thread that waits in `input` cannot be stopped, so the event loop itself waits for the line if possible.
 
     Raises:
         EOFError: the input ended.

@@ -1,4 +1,4 @@
-"""Text of the server as what it is: no markup, and no codes for the terminal."""
+"""Text of the server, printed without markup and without control codes for the terminal."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import re
 
 from rich.text import Text
 
-# C0, DEL and C1 control the terminal; bidirectional and line controls change what a line seems to say; a lone surrogate
-# cannot be printed.
+# C0, DEL and C1 control the terminal; bidirectional and line controls change how a line looks; a lone surrogate cannot
+# be printed.
 _HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def plain(value: object) -> str:
-    """Show controls by their escapes, as Python's `repr` does."""
+    """Replace control characters by escapes, as Python's `repr` does."""
     return _HARMFUL.sub(_escaped, str(value))
 
 
 def cell(value: object) -> Text:
-    """The text for a table, in which `[red]` is six characters."""
+    """The text for a table. Markup such as `[red]` is printed unchanged."""
     return Text("" if value is None else plain(value))
 
 

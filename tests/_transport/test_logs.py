@@ -35,15 +35,15 @@ async def test_a_retry_is_told_with_its_facts(server, caplog):
 
     (record,) = told(caplog)
     assert (record.levelname, record.operation, record.attempt) == ("INFO", "connections.get", 1)
-    assert (record.reason, record.delay >= 0) == ("503 is passing", True)
-    assert record.getMessage().startswith("connections.get: attempt 1 failed (503): 503 is passing; again in 0.")
+    assert (record.reason, record.delay >= 0) == ("503 is temporary", True)
+    assert record.getMessage().startswith("connections.get: attempt 1 failed (503): 503 is temporary; again in 0.")
 
 
 async def test_a_first_long_wait_is_a_warning(server, caplog):
     """Who watches a program that waits for more than a second is told once what it waits for."""
     voice = Voice()
     for delay in (0.5, 1.5, 2.5):
-        voice.retrying("connections.get", 1, "429", "429 is passing", delay)
+        voice.retrying("connections.get", 1, "429", "429 is temporary", delay)
 
     assert [record.levelname for record in told(caplog)] == ["WARNING"]
     assert "again in 1.50 s" in caplog.text

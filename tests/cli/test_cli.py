@@ -123,7 +123,7 @@ def test_connect_without_a_browser(peaka):
 
     assert done.returncode == 1
     assert re.search(r"http://127\.0\.0\.1:\d+/oauth2/authorize\?", done.stderr)
-    assert "Nothing came back in time" in done.stderr
+    assert "The browser did not come back in time" in done.stderr
 
 
 def test_pasting_another_flows_url_is_refused(peaka):

@@ -130,7 +130,7 @@ async def clean_up(peaka, project, connection, catalog, query):
 
 
 async def test_twenty_queries_at_once(emulator):
-    """All of them are answered."""
+    """All calls are answered."""
     statement = QueryExecuteRequestStatement('SELECT COUNT(*) FROM "postgres"."public"."orders"')
     async with PeakaClient(emulator.api_key, base_url=emulator.base_url) as peaka:
         results = await asyncio.gather(*(peaka.queries.execute(emulator.project_id, statement) for _ in range(20)))

@@ -1,4 +1,4 @@
-"""The fuzzer's targets on its corpus, on what it found, and on inputs of Hypothesis."""
+"""The fuzzer's targets with its corpus, its findings, and inputs from Hypothesis."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
 def test_the_corpus(path):
-    """Nothing but the package's own errors comes out."""
+    """Only the package's own errors are raised."""
     data = path.read_bytes()
     targets.TARGETS[data[0] % len(targets.TARGETS)](data[1:])
 
 
 @pytest.mark.parametrize("target", targets.TARGETS, ids=lambda target: target.__name__)
 def test_any_bytes(target):
-    """The same for what Hypothesis makes up."""
+    """The same holds for inputs from Hypothesis."""
 
     @settings(max_examples=200, deadline=None)
     @given(st.binary(max_size=300))
