@@ -216,6 +216,31 @@ async def test_an_own_session_stays_the_callers():
     assert server.connections == 1
 
 
+async def test_a_closed_session_refuses():
+    """A call on a session that the application has closed gets a typed error, and nothing is sent."""
+    import aiohttp  # noqa: PLC0415 - only here is a session wanted
+
+    async with ScriptedServer() as server:
+        session = aiohttp.ClientSession()
+        await session.close()
+        async with made(server, session=session) as peaka:
+            with pytest.raises(ConfigurationError, match="Nothing was sent"):
+                await call(peaka)
+    assert server.requests == []
+
+
+async def test_a_session_of_another_loop_refuses():
+    """Its connections belong to the loop in which it was made."""
+    import aiohttp  # noqa: PLC0415 - only here is a session wanted
+
+    async with ScriptedServer() as server, aiohttp.ClientSession() as session:
+        peaka = made(server, session=session)
+        with pytest.raises(ConfigurationError, match="belongs to another event loop. Nothing was sent"):
+            await asyncio.to_thread(asyncio.run, call(peaka))
+        await peaka.aclose()
+    assert server.requests == []
+
+
 async def test_closing_ends_calls_in_flight():
     """A call that is waiting when the client is closed ends in a typed error."""
     async with ScriptedServer() as server:
