@@ -810,7 +810,7 @@ async def test_an_empty_name_is_nobody(service, make_browser, action):
     assert (await nobody.open(f"{service.url(action)}?code=1&state=2")).status == 401
 
 
-async def test_half_a_body_is_none():
+async def test_half_a_body_is_none(peaka):
     """A browser that goes away in the middle of a form has posted nothing."""
     sent, body = [], [{"type": "http.request", "body": b"peaka_return=7374", "more_body": True}]
 
@@ -823,21 +823,21 @@ async def test_half_a_body_is_none():
     async def nobody(_):
         return None
 
-    app = ConnectApp(ConnectWeb(flow=None, user_ref=nobody, connect_request=None, secret=SECRET))
+    app = ConnectApp(ConnectWeb(flow=ConnectFlow(peaka), user_ref=nobody, connect_request=None, secret=SECRET))
     headers = [(b"Content-Type", b"application/x-www-form-urlencoded")]
     await app({"type": "http", "method": "POST", "path": "/return", "headers": headers}, receive, send)
 
     assert sent[0]["status"] == 413
 
 
-async def test_cookies_in_several_headers():
+async def test_cookies_in_several_headers(peaka):
     """As HTTP/2 may send them."""
     seen = []
 
     async def user_ref(request):
         seen.append(dict(request.scope)["path"])
 
-    connect = ConnectWeb(flow=None, user_ref=user_ref, connect_request=None, secret=SECRET)
+    connect = ConnectWeb(flow=ConnectFlow(peaka), user_ref=user_ref, connect_request=None, secret=SECRET)
     headers = [(b"cookie", b"a=1"), (b"cookie", b"b=2; c=3")]
     incoming = _incoming({"method": "GET", "path": "/", "headers": headers, "query_string": b"x=%ff"}, None)
 
