@@ -48,7 +48,6 @@ ALLOWED: dict[str, str] = {
     "tests/tools/test_prose.py": "tests that the phrases are found",
     **dict.fromkeys(
         (
-            "docs/",
             "tests/_transport/",
             "tests/browser/",
             "tests/cli/",

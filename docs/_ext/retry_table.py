@@ -62,7 +62,7 @@ def outcome(safety: Safety, failure: PeakaError) -> str:
 
 def cases() -> list[list[str]]:
     """The table of cases that the tests run against `RetryPolicy.explain`, a heading first."""
-    head = ["Request", "Failure", "Failures so far", "Seconds left", "What follows", "Seconds until then, or why not"]
+    head = ["Request", "Failure", "Failures so far", "Seconds left", "Decision", "Wait in seconds, or reason"]
     return [head, *(case_row(case) for case in json.loads(CASES.read_text()))]
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class TelemetryTable(Directive):
     def run(self) -> list[nodes.Node]:
         rows = [[name, kind, text.replace("`", "")] for name, kind, text in names.TABLE]
-        return [table([["Name", "What it is", "What it says"], *rows])]
+        return [table([["Name", "Kind", "Meaning"], *rows])]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
