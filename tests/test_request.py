@@ -8,7 +8,7 @@ from types import NoneType
 import pytest
 
 from peaka_async import ConfigurationError, Safety
-from peaka_async._request import Content, Request, camel
+from peaka_async._request import LOOPBACK, Content, Request, camel
 
 
 def request(template="/p/{project_id}/x", **more):
@@ -159,3 +159,8 @@ def test_names_of_the_api(name, api):
     """The first word is as it is, and the others begin with a capital letter."""
     assert camel(name) == api
     assert request("/x/{" + name + "}/y").route == "/x/{" + api + "}/y"
+
+
+def test_the_names_of_this_machine():
+    """Only to them may anything be sent unencrypted."""
+    assert LOOPBACK == {"localhost", "127.0.0.1", "::1"}
