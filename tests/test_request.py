@@ -163,4 +163,4 @@ def test_names_of_the_api(name, api):
 
 def test_the_names_of_this_machine():
     """Only to them may anything be sent unencrypted."""
-    assert LOOPBACK == {"localhost", "127.0.0.1", "::1"}
+    assert {"localhost", "127.0.0.1", "::1"} == LOOPBACK

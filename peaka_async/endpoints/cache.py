@@ -11,6 +11,7 @@ from peaka_async._request import Request, Safety
 from peaka_async.endpoints._base import Group
 from peaka_async.endpoints._paging import Pages, ResultPage, made_token, read_offset
 from peaka_async.endpoints._waiting import DEFAULT_WAITING, Polled, Waiting, state_name, wait
+from peaka_async.errors import DecodeError
 from peaka_async.models.cache import (
     Cache,
     CacheCreateStatus,
@@ -340,9 +341,13 @@ class Caches(Group):
             WorkFailedError: the sync failed or was cancelled, with the service's reason.
             WaitTimeoutError: the sync has not ended in time; it goes on.
             WaitStalledError: the sync shows no progress.
+            DecodeError: the cache was created, but the answer holds no id.
         """
         made = await self.create(project_id, cache)
-        return await self.wait_for_sync(project_id, str(made.id), waiting=waiting, on_progress=on_progress)
+        if made.id is None:
+            msg = "the cache was created, but the answer holds no id. List the statuses to find it."
+            raise DecodeError(msg, operation="cache.run_create", path="$.id")
+        return await self.wait_for_sync(project_id, made.id, waiting=waiting, on_progress=on_progress)
 
     async def wait_for_sync(
         self,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from recording_sender import Call, RecordingSender, made
 
-from peaka_async import Safety, Waiting, WorkFailedError
+from peaka_async import DecodeError, Safety, Waiting, WaitTimeoutError, WorkFailedError
 from peaka_async.endpoints._waiting import Polled
 from peaka_async.endpoints.cache import Caches, read_newest_run, read_run, run_id
 from peaka_async.models import (
@@ -323,3 +323,26 @@ async def test_an_empty_answer_to_a_trigger_is_a_trigger(method):
     await getattr(Caches(sender), method)("p", "k")
 
     assert sender.requests[0].empty == CacheTrigger()
+
+
+async def test_a_cache_without_an_id():
+    """It was created, so the answer is what is wrong; nothing can be polled."""
+    sender = RecordingSender(Cache())
+    with pytest.raises(DecodeError, match="List the statuses") as raised:
+        await Caches(sender).run_create("p", CACHE)
+    assert (raised.value.operation, raised.value.path) == ("cache.run_create", "$.id")
+    assert len(sender.requests) == 1
+
+
+async def test_the_first_sync_is_waited_for_as_told():
+    """Both options reach the polls."""
+    status = CacheStatus(last_full_refresh_cache_execution=CacheExecutionInfo("r", status=CacheState.RUNNING))
+    done = CacheStatus(last_full_refresh_cache_execution=CacheExecutionInfo("r", status=CacheState.COMPLETED))
+    heard = []
+    await Caches(RecordingSender(Cache("k"), done)).run_create("p", CACHE, on_progress=heard.append)
+    with pytest.raises(WaitTimeoutError):
+        await Caches(RecordingSender(Cache("k"), *[status] * 50)).run_create(
+            "p", CACHE, waiting=Waiting(timeout=0.01, interval=0.005)
+        )
+
+    assert heard == [done]

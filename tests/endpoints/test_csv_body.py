@@ -393,3 +393,41 @@ async def test_an_import_names_its_operation():
     assert (request.operation, request.method) == ("internal_tables.import_csv", "POST")
     assert (request.target(), request.returns) == ("/data/projects/p/table/t/import", ImportJob)
     assert (request.safety, request.body.repeatable) == (Safety.ONCE, True)
+
+
+class Pipe(io.BytesIO):
+    """An open file without a position, as a pipe is."""
+
+    def seekable(self):
+        return False
+
+
+class Bare:
+    """It can be read, and nothing more."""
+
+    def __init__(self, data):
+        self._file = io.BytesIO(data)
+
+    def read(self, size):
+        return self._file.read(size)
+
+
+@pytest.mark.parametrize("make", [Pipe, Bare])
+async def test_a_file_without_a_known_size_is_sent_all_the_same(make):
+    """It is sent chunked, whole."""
+    content = await content_of(make(TABLE))
+
+    assert content.size is None
+    assert TABLE in b"".join([piece async for piece in content.chunks()])
+
+
+async def test_an_open_file_without_a_server_is_sent_from_where_it_stands():
+    """The size counts what is left."""
+    file = io.BytesIO(b"skipped\n" + TABLE)
+    file.seek(8)
+    content = await content_of(file)
+    body = b"".join([piece async for piece in content.chunks()])
+
+    assert content.size == len(body)
+    assert TABLE in body
+    assert b"skipped" not in body

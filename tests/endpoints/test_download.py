@@ -434,6 +434,8 @@ async def test_links_that_are_followed(url):
         "https://files.example/\r\nHost: x",
         "https://files.example\\@evil.example/a",
         "https://files.example/é",
+        "https://files.example/a\\b",
+        "https://files.example/a\x7fb",
         "//files.example/a",
         "file:///etc/passwd",
         "ftp://a",
