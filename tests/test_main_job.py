@@ -204,7 +204,7 @@ async def test_a_thousand_flows_through_random_faults(emulator):
     credential = OAuth2Credential(client_id="app", client_secret="s3cret", redirect_url=REDIRECT)
     stored = []
     provider = emulator.provider
-    options = {"retry": RetryPolicy(backoff=0.001), "timeout": Timeouts(total=20, attempt=1)}
+    options = {"retry": RetryPolicy(backoff=0.001), "timeout": Timeouts(total=60, attempt=10)}
     async with PeakaClient(emulator.api_key, base_url=emulator.base_url, max_connections=20, **options) as peaka:
         for number in range(1000):
             pending = await peaka.connections.create(

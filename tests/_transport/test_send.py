@@ -273,7 +273,7 @@ async def test_a_server_that_stays_away_ends_in_connect_error(server, peaka, cal
     """After `unsent_seconds` the error says that nothing was sent; the attempts are not counted."""
     server.refuse()
 
-    error = await failure_of(call(peaka.with_options(retry=attrs.evolve(SWIFT, unsent_seconds=1.0))))
+    error = await failure_of(call(peaka.with_options(retry=attrs.evolve(SWIFT, unsent_seconds=3.0))))
 
     assert (type(error), error.progress, error.problem) == (ConnectError, WireProgress.NOT_SENT, "connection")
     assert len(error.attempts) > 3
