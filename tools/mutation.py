@@ -60,6 +60,7 @@ DECIDING: Final = (
     *(f"endpoints/{name}" for name in ("_csv_body", "_download", "_event_stream", "_paging", "_waiting")),
     *(f"endpoints/{name}" for name in ("cache", "exports", "materialized_queries", "metadata")),
     "models/_cell_values",
+    *(f"oauth2/{name}" for name in ("_cookies", "_flow", "_pending", "_return")),
 )
 
 

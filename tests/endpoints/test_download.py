@@ -702,3 +702,14 @@ async def test_a_download_may_be_cancelled_at_any_moment(host, api, peaka, tmp_p
         assert {path.name for path in tmp_path.iterdir()} <= {"out.csv"}
 
     assert (await peaka.exports.download("p", "e").save(tmp_path / "out.csv")).read_bytes() == CONTENT
+
+
+async def test_the_ratio_that_is_allowed_is_allowed(clock):
+    """A file may inflate to exactly that many times its size."""
+    contents = (bytes(size) for size in range(1, 5000))
+    content, zipped = next(
+        (each, zipped) for each in contents if len(each) % len(zipped := gzip.compress(each)) == 0 and len(each) > 100
+    )
+    ratio = len(content) // len(zipped)
+
+    assert b"".join(await Host(Answer(zipped)).read(decompress=True, max_ratio=ratio)) == content
