@@ -10,6 +10,8 @@ import re
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -165,6 +167,15 @@ async def test_the_address_of_the_consent_page_works_once():
     assert answers == [(303, "https://provider.example/consent?state=s"), (410, None), (410, None)]
 
 
+def await_sleep(pid):
+    """Wait until a process waits for its input: `input()` notices no signal between its prompt and its read."""
+    status, asleep = Path(f"/proc/{pid}/stat"), 0
+    while status.exists() and asleep < 5:
+        state = status.read_text().rpartition(")")[2].split()[0]
+        asleep = asleep + 1 if state == "S" else 0
+        time.sleep(0.01)
+
+
 def interrupted(arguments, environment, *, until):
     """What a command prints, and its exit code, if Ctrl-C is pressed once something was printed."""
     parent, child = pty.openpty()
@@ -184,6 +195,7 @@ def interrupted(arguments, environment, *, until):
         piece = os.read(process.stdout.fileno(), 4096)
         assert piece, printed
         printed += piece
+    await_sleep(process.pid)
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=30)
     os.close(parent)
