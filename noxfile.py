@@ -177,7 +177,7 @@ def browser(session: nox.Session) -> None:
 @nox.session(python=THIS_PYTHON)
 def workers(session: nox.Session) -> None:
     """Run the tests of the task queues with real brokers."""
-    session.install(".[emulator,redis,web]", *group("workers"))
+    session.install(".[emulator,redis,speedups,web]", *group("workers"))
     session.run("pytest", *(session.posargs or ["-q"]), "tests/integrations", "tests/test_errors.py")
 
 
