@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -69,6 +69,15 @@ def line_of(attempt: Attempt) -> str:
     return f"{YELLOW}{outcome}{OFF}  then waited {attempt.delay:.2f} s ({attempt.delay_source})"
 
 
+def wait_of(event: Event) -> str:
+    notes = dict(event.attributes or {})
+    if "peaka.retry.delay" not in notes:
+        return f"waited {notes['peaka.wait.duration']:.2f} s for the {notes['peaka.wait.for']}"
+    return (
+        f"waited {notes['peaka.retry.delay']:.2f} s, {notes['peaka.retry.delay_source']}: {notes['peaka.retry.reason']}"
+    )
+
+
 def print_tree(spans: tuple[ReadableSpan, ...], parent: int | None = None, indent: str = "   ") -> None:
     children = [span for span in spans if (span.parent.span_id if span.parent else None) == parent]
     for number, span in enumerate(sorted(children, key=lambda child: child.start_time or 0), start=1):
@@ -79,11 +88,7 @@ def print_tree(spans: tuple[ReadableSpan, ...], parent: int | None = None, inden
         took = ((span.end_time or 0) - (span.start_time or 0)) / 1e6
         print(f"{indent}{'└─' if last else '├─'} {span.name}  {DIM}{took:.1f} ms  {'  '.join(shown)}{OFF}")
         for event in span.events:
-            notes = dict(event.attributes or {})
-            wait = f"waited {notes['peaka.retry.delay']:.2f} s, {notes['peaka.retry.delay_source']}"
-            print(
-                f"{indent}{'   ' if last else '│  '}{YELLOW}· {event.name}: {wait}: {notes['peaka.retry.reason']}{OFF}"
-            )
+            print(f"{indent}{'   ' if last else '│  '}{YELLOW}· {event.name}: {wait_of(event)}{OFF}")
         context = span.get_span_context()
         if context is not None:
             print_tree(spans, context.span_id, indent + ("   " if last else "│  "))

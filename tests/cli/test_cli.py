@@ -15,9 +15,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from opentelemetry.sdk.trace import Event
 
 from peaka_async import ConnectionRequest, OAuth2Credential, PeakaClient
 from peaka_async.cli._connect import Plan, connect
+from peaka_async.cli._demo import wait_of
 from peaka_async.cli._loopback import Loopback
 from peaka_async.cli._text import plain
 from peaka_async.emulator import Emulator
@@ -330,6 +332,15 @@ def test_help_teaches(peaka, arguments):
 
     assert done.returncode == 0
     assert "Usage" in done.stdout
+
+
+def test_the_demo_shows_each_kind_of_wait():
+    """A retry says why; a wait for the throttle or a limiter has no reason beside itself."""
+    retry = {"peaka.retry.delay": 0.5, "peaka.retry.delay_source": "retry-after", "peaka.retry.reason": "rate_limited"}
+
+    assert wait_of(Event("peaka.retry", retry)) == "waited 0.50 s, retry-after: rate_limited"
+    wait = {"peaka.wait.for": "throttle", "peaka.wait.duration": 0.02}
+    assert wait_of(Event("peaka.wait", wait)) == "waited 0.02 s for the throttle"
 
 
 def test_the_demo(peaka):
