@@ -84,7 +84,7 @@ async def call(peaka):
 
 
 async def test_ten_thousand_calls_on_a_hundred_connections(serve):
-    """All succeed, none is overtaken by many once there are connections, and the limit holds."""
+    """All succeed, and the limit holds; that none waits for ever is the next test's."""
     counter = await serve()
     finished = []
 
@@ -96,7 +96,6 @@ async def test_ten_thousand_calls_on_a_hundred_connections(serve):
         await asyncio.gather(*(numbered(peaka, number) for number in range(10_000)))
 
     assert sorted(finished) == list(range(10_000))
-    assert max(abs(number - place) for place, number in enumerate(finished) if number >= 1000) < 500
     assert counter.most_open <= 100
     assert counter.requests == 10_000
 
